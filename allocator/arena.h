@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// Arena: an address range that is reserved up front and opened in pieces.
+//
+// The only caller of mmap, mprotect, memfd_create and fallocate.  The whole range is mapped
+// PROT_NONE at first: it costs nothing then, not even under mlockall(MCL_FUTURE), and never moves,
+// so an offset is turned into a pointer by one addition.  A shared arena is an unnamed memfd, which
+// another process can take over; a private one is anonymous memory for what can be rebuilt.
+// Neither is ever written to a core dump: it holds other people's memory.
+//
+// Threads: open and release may run beside any access to other parts of the range; two opens must
+// not overlap (the pool calls it with its span lock held).
+#ifndef ZR_ARENA_H
+#define ZR_ARENA_H
+
+#include <stddef.h>
+
+enum zr_arena_kind { ZR_ARENA_SHARED, ZR_ARENA_PRIVATE };
+
+struct zr_arena {
+    char *base;
+    size_t reserved_bytes;
+    size_t open_bytes; // [0, open_bytes) may be accessed; only grows
+    int fd;            // -1 for a private arena
+};
+
+// Reserves the range.  Returns 0 or -errno (ENOMEM: no address space; EMFILE, ENFILE).  Allocates.
+int zr_arena_init(struct zr_arena *arena, enum zr_arena_kind kind, size_t reserve_bytes);
+void zr_arena_fini(struct zr_arena *arena);
+
+// Makes [0, end_bytes) accessible, as zeros where nothing was stored.  0 or -errno (ENOSPC: beyond
+// the reservation; ENOMEM).  A system call unless that much is open already.
+int zr_arena_open(struct zr_arena *arena, size_t end_bytes);
+
+// Gives the memory of a range of whole OS pages back to the system; the range stays open and reads
+// as zeros.  0 or -errno.  Blocks: tens of microseconds per call, more per call than per byte.
+int zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
+
+#endif

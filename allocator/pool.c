@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+#include "pool.h"
+#include "span.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPEN_SPANS 512     // opened at a time: 64 MiB, so that the system call is rare
+#define FREE_BATCH 1024    // handles grouped by class at a time
+#define FREE_PER_LOCK 64   // freed under one hold of a class lock, a microsecond or less
+#define RELEASE_SPANS 1024 // given back in one go
+
+static struct zr_span *span_at(const struct zr_pool *pool, uint64_t index)
+{
+    return (struct zr_span *)pool->span_table.base + index;
+}
+
+static struct zr_span *span_of(const struct zr_pool *pool, zr_handle handle)
+{
+    return span_at(pool, zr_handle_offset_bytes(handle) >> ZR_SPAN_SHIFT);
+}
+
+static uint64_t span_index(const struct zr_pool *pool, const struct zr_span *span)
+{
+    return (uint64_t)(span - (const struct zr_span *)pool->span_table.base);
+}
+
+int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
+{
+    uint64_t max_spans = (limit_bytes + ZR_SPAN_BYTES - 1) >> ZR_SPAN_SHIFT;
+    uint32_t i;
+    int rc;
+
+    memset(pool, 0, sizeof *pool);
+    pool->max_spans = max_spans;
+    // The table is opened in step with the arena, OPEN_SPANS at a time: round both up to that.
+    max_spans = (max_spans + OPEN_SPANS - 1) / OPEN_SPANS * OPEN_SPANS;
+    rc = zr_arena_init(&pool->arena, ZR_ARENA_SHARED, max_spans << ZR_SPAN_SHIFT);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = zr_arena_init(&pool->span_table, ZR_ARENA_PRIVATE, max_spans * sizeof(struct zr_span));
+    if (rc < 0) {
+        zr_arena_fini(&pool->arena);
+        return rc;
+    }
+    zr_size_classes_init(&pool->classes);
+    for (i = 0; i < pool->classes.nr_classes; i++) {
+        pthread_mutex_init(&pool->class[i].lock, NULL);
+        CDS_INIT_LIST_HEAD(&pool->class[i].partial);
+    }
+    pthread_mutex_init(&pool->span_lock, NULL);
+    CDS_INIT_LIST_HEAD(&pool->warm);
+    CDS_INIT_LIST_HEAD(&pool->cold);
+    return 0;
+}
+
+void zr_pool_fini(struct zr_pool *pool)
+{
+    uint32_t i;
+
+    for (i = 0; i < pool->classes.nr_classes; i++) {
+        pthread_mutex_destroy(&pool->class[i].lock);
+    }
+    pthread_mutex_destroy(&pool->span_lock);
+    zr_arena_fini(&pool->span_table);
+    zr_arena_fini(&pool->arena);
+}
+
+// Opens more of the arena.  The span lock is held.
+static int open_spans_locked(struct zr_pool *pool)
+{
+    uint64_t first = pool->nr_opened_spans;
+    uint64_t end = first + OPEN_SPANS;
+    uint64_t i;
+    int rc;
+
+    rc = zr_arena_open(&pool->span_table, end * sizeof(struct zr_span));
+    if (rc == 0) {
+        rc = zr_arena_open(&pool->arena, end << ZR_SPAN_SHIFT);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    for (i = first; i < end; i++) {
+        cds_list_add_tail(&span_at(pool, i)->node, &pool->cold);
+    }
+    pool->nr_opened_spans = end;
+    return 0;
+}
+
+// A free span, a warm one if there is one; NULL at the limit.
+static struct zr_span *get_free_span(struct zr_pool *pool)
+{
+    struct cds_list_head *from = &pool->warm;
+    struct zr_span *span = NULL;
+
+    pthread_mutex_lock(&pool->span_lock);
+    if (pool->nr_warm_spans > 0) {
+        pool->nr_warm_spans--;
+    } else {
+        from = &pool->cold;
+        if (pool->nr_used_spans == pool->max_spans ||
+            (cds_list_empty(from) && open_spans_locked(pool) < 0)) {
+            goto out;
+        }
+    }
+    span = cds_list_first_entry(from, struct zr_span, node);
+    cds_list_del(&span->node);
+    pool->nr_used_spans++;
+    if (pool->nr_used_spans + pool->nr_warm_spans > pool->peak_spans) {
+        pool->peak_spans = pool->nr_used_spans + pool->nr_warm_spans;
+    }
+out:
+    pthread_mutex_unlock(&pool->span_lock);
+    return span;
+}
+
+static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t bytes,
+                          zr_handle *handle)
+{
+    struct zr_pool_class *class = &pool->class[class_nr];
+    uint16_t object_bytes = pool->classes.object_bytes[class_nr];
+    struct zr_span *span;
+    uint32_t index;
+
+    pthread_mutex_lock(&class->lock);
+    if (cds_list_empty(&class->partial)) {
+        span = get_free_span(pool);
+        if (!span) {
+            pthread_mutex_unlock(&class->lock);
+            return -ENOSPC;
+        }
+        zr_span_init(span, (uint8_t)class_nr, object_bytes);
+        cds_list_add(&span->node, &class->partial);
+        class->nr_spans++;
+    }
+    span = cds_list_first_entry(&class->partial, struct zr_span, node);
+    index = zr_span_take(span);
+    if (zr_span_is_full(span)) {
+        cds_list_del(&span->node);
+    }
+    class->nr_objects++;
+    class->stored_bytes += bytes;
+    pthread_mutex_unlock(&class->lock);
+
+    *handle = zr_handle_make(
+        (span_index(pool, span) << ZR_SPAN_SHIFT) + (uint64_t)index * object_bytes, bytes);
+    return 0;
+}
+
+int zr_pool_alloc(struct zr_pool *pool, uint32_t bytes, zr_handle *handle)
+{
+    assert(bytes > 0 && bytes <= ZR_OBJECT_MAX_BYTES);
+    return alloc_in_class(pool, zr_size_class_of(&pool->classes, bytes), bytes, handle);
+}
+
+int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle)
+{
+    int rc = alloc_in_class(pool, zr_size_class_chunk(&pool->classes), ZR_CHUNK_BYTES, handle);
+
+    if (rc == 0) {
+        memset(zr_pool_view(pool, *handle), 0, ZR_CHUNK_BYTES);
+    }
+    return rc;
+}
+
+bool zr_pool_is_chunk(const struct zr_pool *pool, zr_handle handle)
+{
+    return span_of(pool, handle)->class == zr_size_class_chunk(&pool->classes);
+}
+
+// Frees one object.  The class lock is held.  A span that became empty leaves its class.
+static void free_locked(struct zr_pool *pool, struct zr_pool_class *class, zr_handle handle,
+                        struct cds_list_head *emptied)
+{
+    struct zr_span *span = span_of(pool, handle);
+    uint32_t offset = (uint32_t)zr_handle_offset_bytes(handle) & (ZR_SPAN_BYTES - 1);
+
+    // Newly partial spans go to the end: filling the first ones up lets these run empty.
+    if (zr_span_is_full(span)) {
+        cds_list_add_tail(&span->node, &class->partial);
+    }
+    zr_span_put(span, offset / span->object_bytes);
+    class->nr_objects--;
+    class->stored_bytes -= zr_handle_length_bytes(handle);
+    if (zr_span_is_empty(span)) {
+        cds_list_move(&span->node, emptied);
+        class->nr_spans--;
+    }
+}
+
+static void put_emptied_spans(struct zr_pool *pool, struct cds_list_head *emptied)
+{
+    struct zr_span *span, *next;
+
+    pthread_mutex_lock(&pool->span_lock);
+    cds_list_for_each_entry_safe(span, next, emptied, node)
+    {
+        cds_list_move(&span->node, &pool->warm);
+        pool->nr_used_spans--;
+        pool->nr_warm_spans++;
+    }
+    pthread_mutex_unlock(&pool->span_lock);
+}
+
+// Counting sort by class, then one pass per class with its lock held.
+static void free_batch(struct zr_pool *pool, const uint64_t *words, size_t nr_words,
+                       struct cds_list_head *emptied)
+{
+    uint16_t start[ZR_NR_CLASSES_MAX + 1] = {0};
+    uint8_t class_of[FREE_BATCH];
+    zr_handle sorted[FREE_BATCH];
+    uint32_t class_nr;
+    size_t i;
+
+    // start[c + 1] counts class c; the prefix sum makes start[c] the first place of class c.
+    for (i = 0; i < nr_words; i++) {
+        zr_handle handle = zr_handle_of_word(words[i]);
+
+        if (zr_handle_has_object(handle)) {
+            class_of[i] = span_of(pool, handle)->class;
+            start[class_of[i] + 1]++;
+        }
+    }
+    for (class_nr = 0; class_nr < pool->classes.nr_classes; class_nr++) {
+        start[class_nr + 1] = (uint16_t)(start[class_nr + 1] + start[class_nr]);
+    }
+    // Placing moves each start to its end, which is where the next class starts.
+    for (i = 0; i < nr_words; i++) {
+        zr_handle handle = zr_handle_of_word(words[i]);
+
+        if (zr_handle_has_object(handle)) {
+            sorted[start[class_of[i]]++] = handle;
+        }
+    }
+    for (class_nr = 0, i = 0; class_nr < pool->classes.nr_classes; class_nr++) {
+        struct zr_pool_class *class = &pool->class[class_nr];
+
+        while (i < start[class_nr]) {
+            size_t end = i + FREE_PER_LOCK < start[class_nr] ? i + FREE_PER_LOCK : start[class_nr];
+
+            pthread_mutex_lock(&class->lock);
+            for (; i < end; i++) {
+                free_locked(pool, class, sorted[i], emptied);
+            }
+            pthread_mutex_unlock(&class->lock);
+        }
+    }
+}
+
+void zr_pool_free(struct zr_pool *pool, const uint64_t *words, size_t nr_words)
+{
+    CDS_LIST_HEAD(emptied);
+    size_t done, nr;
+
+    for (done = 0; done < nr_words; done += nr) {
+        nr = nr_words - done < FREE_BATCH ? nr_words - done : FREE_BATCH;
+        free_batch(pool, words + done, nr, &emptied);
+    }
+    if (!cds_list_empty(&emptied)) {
+        put_emptied_spans(pool, &emptied);
+    }
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+uint64_t zr_pool_release(struct zr_pool *pool, uint64_t max_bytes)
+{
+    uint64_t index[RELEASE_SPANS];
+    uint64_t released = 0;
+    size_t nr, i, first;
+
+    do {
+        // Taken off the list, nobody else can have them while their memory goes.
+        pthread_mutex_lock(&pool->span_lock);
+        for (nr = 0; nr < RELEASE_SPANS && pool->nr_warm_spans > 0 &&
+                     released + (nr + 1) * ZR_SPAN_BYTES <= max_bytes;
+             nr++) {
+            struct zr_span *span = cds_list_entry(pool->warm.prev, struct zr_span, node);
+
+            cds_list_del(&span->node);
+            pool->nr_warm_spans--;
+            pool->nr_used_spans++;
+            index[nr] = span_index(pool, span);
+        }
+        pthread_mutex_unlock(&pool->span_lock);
+
+        // Neighbours go in one call: its cost is per call more than per byte.
+        qsort(index, nr, sizeof index[0], compare_u64);
+        for (first = 0; first < nr; first = i) {
+            int rc;
+
+            for (i = first + 1; i < nr && index[i] == index[i - 1] + 1; i++) {
+            }
+            rc = zr_arena_release(&pool->arena, index[first] << ZR_SPAN_SHIFT,
+                                  (i - first) << ZR_SPAN_SHIFT);
+            if (rc < 0) {
+                fprintf(stderr, "zramswap: cannot give memory back: %s\n", strerror(-rc));
+            }
+        }
+
+        pthread_mutex_lock(&pool->span_lock);
+        for (i = 0; i < nr; i++) {
+            cds_list_add(&span_at(pool, index[i])->node, &pool->cold);
+        }
+        pool->nr_used_spans -= nr;
+        pthread_mutex_unlock(&pool->span_lock);
+        released += nr * ZR_SPAN_BYTES;
+    } while (nr == RELEASE_SPANS);
+    return released;
+}
+
+void zr_pool_get_stats(struct zr_pool *pool, struct zr_pool_stats *stats)
+{
+    uint32_t chunk_class = zr_size_class_chunk(&pool->classes);
+    uint32_t i;
+
+    memset(stats, 0, sizeof *stats);
+    for (i = 0; i <= chunk_class; i++) {
+        struct zr_pool_class *class = &pool->class[i];
+
+        pthread_mutex_lock(&class->lock);
+        if (i == chunk_class) {
+            stats->nr_chunks = class->nr_objects;
+        } else {
+            stats->nr_objects += class->nr_objects;
+            stats->stored_bytes += class->stored_bytes;
+        }
+        if (i == chunk_class - 1) {
+            stats->nr_max_objects = class->nr_objects;
+        }
+        pthread_mutex_unlock(&class->lock);
+    }
+    pthread_mutex_lock(&pool->span_lock);
+    stats->used_bytes = (pool->nr_used_spans + pool->nr_warm_spans) << ZR_SPAN_SHIFT;
+    stats->peak_used_bytes = pool->peak_spans << ZR_SPAN_SHIFT;
+    stats->limit_bytes = pool->max_spans << ZR_SPAN_SHIFT;
+    pthread_mutex_unlock(&pool->span_lock);
+}
+
+bool zr_pool_is_valid(struct zr_pool *pool)
+{
+    uint64_t nr_used[ZR_NR_CLASSES_MAX] = {0};
+    uint64_t nr_spans[ZR_NR_CLASSES_MAX] = {0};
+    struct zr_span *span;
+    uint64_t nr_free = 0;
+    uint64_t i;
+
+    // A free span keeps its last description; it is told apart by having no object in use.
+    for (i = 0; i < pool->nr_opened_spans; i++) {
+        span = span_at(pool, i);
+        if (span->nr_used == 0) {
+            nr_free++;
+            continue;
+        }
+        if (!zr_span_is_valid(span)) {
+            return false;
+        }
+        nr_used[span->class] += span->nr_used;
+        nr_spans[span->class]++;
+    }
+    for (i = 0; i < pool->classes.nr_classes; i++) {
+        if (nr_used[i] != pool->class[i].nr_objects || nr_spans[i] != pool->class[i].nr_spans) {
+            return false;
+        }
+        cds_list_for_each_entry(span, &pool->class[i].partial, node)
+        {
+            if (zr_span_is_full(span) || zr_span_is_empty(span) || span->class != i) {
+                return false;
+            }
+        }
+    }
+    return nr_free == pool->nr_opened_spans - pool->nr_used_spans;
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// Pool: objects of 1 to 4096 bytes by handle, in spans of one size class each.
+//
+// It knows nothing of pages or compression.  Two kinds of things live in it: objects, immutable
+// once their owner has published them, and chunks, zeroed page-aligned runs of ZR_CHUNK_WORDS
+// atomic words that each may hold a handle (slot-table leaves, batches to free).
+//
+// A span is in use, warm (free, its memory still there) or cold (free, its memory given back).
+//
+// Lock order: a class lock, then span_lock.  Both are held for nanoseconds, never over a copy or,
+// but for opening another 64 MiB of the arena, a system call.
+// Threads: all calls but init and fini may overlap, with themselves too.  Nothing here allocates.
+// Source of the idea: Linux mm/zsmalloc.c; the bitmap instead of a free list in the objects, so
+// that freeing leaves cold memory alone, is mimalloc's and jemalloc's.
+#ifndef ZR_POOL_H
+#define ZR_POOL_H
+
+#include "arena.h"
+#include "handle.h"
+#include "size-class.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <urcu/list.h>
+
+#define ZR_CHUNK_WORDS (ZR_CHUNK_BYTES / sizeof(uint64_t))
+
+struct zr_span;
+
+struct zr_pool_class {
+    pthread_mutex_t lock;
+    struct cds_list_head partial; // spans that have both used and free objects
+    uint64_t nr_spans;
+    uint64_t nr_objects;
+    uint64_t stored_bytes; // sum of the objects' lengths
+} __attribute__((aligned(64)));
+
+struct zr_pool {
+    struct zr_arena arena;      // the spans
+    struct zr_arena span_table; // a struct zr_span for each
+    struct zr_size_classes classes;
+    struct zr_pool_class class[ZR_NR_CLASSES_MAX];
+
+    pthread_mutex_t span_lock; // guards all below
+    struct cds_list_head warm, cold;
+    uint64_t nr_used_spans, nr_warm_spans;
+    uint64_t nr_opened_spans;
+    uint64_t max_spans;  // the memory limit
+    uint64_t peak_spans; // the most that were ever used and warm
+};
+
+struct zr_pool_stats {
+    uint64_t stored_bytes;   // sum of the lengths of all objects, chunks not included
+    uint64_t nr_objects;     // chunks not included
+    uint64_t nr_max_objects; // objects of ZR_OBJECT_MAX_BYTES
+    uint64_t nr_chunks;
+    uint64_t used_bytes;      // spans in use and warm
+    uint64_t peak_used_bytes; // the most that used_bytes ever was
+    uint64_t limit_bytes;
+};
+
+// Reserves address space for limit_bytes (rounded up to whole spans) of spans.  0 or -errno.
+int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes);
+
+// Every handle is void afterwards.
+void zr_pool_fini(struct zr_pool *pool);
+
+// An object of 1 to ZR_OBJECT_MAX_BYTES, content undefined.  0, or -ENOSPC at the limit.
+int zr_pool_alloc(struct zr_pool *pool, uint32_t bytes, zr_handle *handle);
+
+// A zeroed chunk.  0, or -ENOSPC at the limit.
+int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle);
+
+// Frees all handles in words that have an object, objects and chunks alike, not what is in the
+// chunks.  Grouped by class, so that a lock is taken once for many.  Nobody may look at the objects
+// any more; whoever shared them has waited for a grace period first.
+void zr_pool_free(struct zr_pool *pool, const uint64_t *words, size_t nr_words);
+
+// Gives up to max_bytes of warm memory back to the system, and returns how much.  Blocks: for the
+// background thread only.
+uint64_t zr_pool_release(struct zr_pool *pool, uint64_t max_bytes);
+
+bool zr_pool_is_chunk(const struct zr_pool *pool, zr_handle handle);
+
+void zr_pool_get_stats(struct zr_pool *pool, struct zr_pool_stats *stats);
+
+// Walks every span: true if all invariants hold.  For tests, with no other call under way.
+bool zr_pool_is_valid(struct zr_pool *pool);
+
+static inline void *zr_pool_view(const struct zr_pool *pool, zr_handle handle)
+{
+    return pool->arena.base + zr_handle_offset_bytes(handle);
+}
+
+static inline _Atomic uint64_t *zr_pool_view_chunk(const struct zr_pool *pool, zr_handle handle)
+{
+    return zr_pool_view(pool, handle);
+}
+
+#endif
