@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+#include "device.h"
+#include "../allocator/rcu.h"
+
+#include <errno.h>
+#include <string.h>
+
+int zr_device_init(struct zr_device *device, uint64_t size_bytes, struct zr_codec *codec,
+                   struct zr_pool *pool, struct zr_deferred_free *deferred)
+{
+    *device = (struct zr_device){
+        .size_bytes = size_bytes,
+        .codec = codec,
+        .pool = pool,
+        .deferred = deferred,
+    };
+    return zr_slot_table_init(&device->table, pool, deferred,
+                              (size_bytes + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES);
+}
+
+void zr_device_fini(struct zr_device *device)
+{
+    zr_slot_table_fini(&device->table);
+}
+
+// The next part of a range that is done in one step: bytes within one page, or, when nr_slots is
+// not 0, whole pages within one leaf.
+struct piece {
+    uint64_t slot;
+    size_t start; // within the page
+    size_t bytes;
+    size_t nr_slots;
+};
+
+static struct piece next_piece(uint64_t offset, uint64_t bytes)
+{
+    struct piece piece = {.slot = offset / ZR_PAGE_BYTES, .start = offset % ZR_PAGE_BYTES};
+    uint64_t in_leaf = ZR_LEAF_SLOTS - piece.slot % ZR_LEAF_SLOTS;
+
+    if (piece.start > 0 || bytes < ZR_PAGE_BYTES) {
+        piece.bytes = ZR_PAGE_BYTES - piece.start;
+        piece.bytes = bytes < piece.bytes ? bytes : piece.bytes;
+    } else {
+        piece.nr_slots = bytes / ZR_PAGE_BYTES;
+        piece.nr_slots = piece.nr_slots < in_leaf ? piece.nr_slots : in_leaf;
+        piece.bytes = piece.nr_slots * ZR_PAGE_BYTES;
+    }
+    return piece;
+}
+
+// The page that a word stands for.  Inside the read-side section in which the word was loaded.
+static int load_page(const struct zr_device *device, struct zr_codec_context *context,
+                     uint64_t word, void *page)
+{
+    enum zr_slot_kind kind = zr_slot_word_kind(word);
+    zr_handle handle = zr_handle_of_word(word);
+
+    if (kind == ZR_SLOT_SAME) {
+        zr_fill_page(page, zr_slot_word_value(word));
+        return 0;
+    }
+    if (kind == ZR_SLOT_HUGE) {
+        memcpy(page, zr_pool_view(device->pool, handle), ZR_PAGE_BYTES);
+        return 0;
+    }
+    if (kind == device->codec->ops->kind) {
+        return device->codec->ops->decompress(context->codec, zr_pool_view(device->pool, handle),
+                                              zr_handle_length_bytes(handle), page);
+    }
+    return -EIO;
+}
+
+// Stores a page in the pool and makes the word for it, which nobody can see yet.  0 or -ENOSPC.
+static int make_word(const struct zr_device *device, struct zr_codec_context *context,
+                     const void *page, uint64_t *word)
+{
+    enum zr_slot_kind kind = device->codec->ops->kind;
+    const void *object = context->object;
+    zr_handle handle;
+    uint32_t value;
+    size_t bytes;
+    int rc;
+
+    if (zr_is_same_filled(page, &value)) {
+        *word = zr_slot_word_same(value);
+        return 0;
+    }
+    bytes = device->codec->ops->compress(context->codec, page, context->object);
+    if (!zr_size_class_saves(&device->pool->classes, bytes)) {
+        kind = ZR_SLOT_HUGE;
+        object = page;
+        bytes = ZR_PAGE_BYTES;
+    }
+    rc = zr_pool_alloc(device->pool, (uint32_t)bytes, &handle);
+    if (rc == 0) {
+        memcpy(zr_pool_view(device->pool, handle), object, bytes);
+        *word = zr_slot_word_make(kind, handle);
+    }
+    return rc;
+}
+
+static int read_pages(struct zr_device *device, struct zr_codec_context *context, char *buffer,
+                      uint64_t slot, size_t nr_slots)
+{
+    const _Atomic uint64_t *leaf;
+    size_t i;
+    int rc = 0;
+
+    zr_rcu_read_lock();
+    leaf = zr_slot_table_leaf(&device->table, slot);
+    if (!leaf) {
+        memset(buffer, 0, nr_slots * ZR_PAGE_BYTES);
+    }
+    for (i = 0; leaf && i < nr_slots && rc == 0; i++) {
+        rc =
+            load_page(device, context,
+                      atomic_load_explicit(&leaf[(slot + i) % ZR_LEAF_SLOTS], memory_order_acquire),
+                      buffer + i * ZR_PAGE_BYTES);
+    }
+    zr_rcu_read_unlock();
+    return rc;
+}
+
+static int read_partial_page(struct zr_device *device, struct zr_codec_context *context,
+                             void *buffer, const struct piece *piece)
+{
+    int rc = read_pages(device, context, (char *)context->page, piece->slot, 1);
+
+    if (rc == 0) {
+        memcpy(buffer, context->page + piece->start, piece->bytes);
+    }
+    return rc;
+}
+
+// All of the pages or none: the words are made before the first is exchanged.
+static int try_write_pages(struct zr_device *device, struct zr_codec_context *context,
+                           const char *buffer, uint64_t slot, size_t nr_slots)
+{
+    uint64_t words[ZR_LEAF_SLOTS];
+    size_t nr_words;
+    int rc = 0;
+
+    for (nr_words = 0; nr_words < nr_slots; nr_words++) {
+        rc = make_word(device, context, buffer + nr_words * ZR_PAGE_BYTES, &words[nr_words]);
+        if (rc < 0) {
+            break;
+        }
+    }
+    if (rc == 0) {
+        rc = zr_slot_table_store(&device->table, slot, words, nr_slots);
+    }
+    if (rc < 0) {
+        zr_pool_free(device->pool, words, nr_words); // never published
+    }
+    return rc;
+}
+
+// Replaces bytes of a page by those in buffer, or by zeros if that is NULL.
+static int try_write_partial_page(struct zr_device *device, struct zr_codec_context *context,
+                                  const void *buffer, const struct piece *piece)
+{
+    const _Atomic uint64_t *leaf;
+    uint64_t old, word;
+    int rc;
+
+    do {
+        zr_rcu_read_lock();
+        leaf = zr_slot_table_leaf(&device->table, piece->slot);
+        old = leaf ? atomic_load_explicit(&leaf[piece->slot % ZR_LEAF_SLOTS], memory_order_acquire)
+                   : ZR_SLOT_EMPTY;
+        rc = load_page(device, context, old, context->page);
+        if (rc == 0) {
+            if (buffer) {
+                memcpy(context->page + piece->start, buffer, piece->bytes);
+            } else {
+                memset(context->page + piece->start, 0, piece->bytes);
+            }
+            rc = make_word(device, context, context->page, &word);
+        }
+        if (rc == 0 && word != old) {
+            rc = zr_slot_table_replace(&device->table, piece->slot, old, word);
+            if (rc < 0) {
+                zr_pool_free(device->pool, &word, 1); // never published
+            }
+        } else {
+            old = ZR_SLOT_EMPTY; // nothing was replaced
+        }
+        zr_rcu_read_unlock();
+    } while (rc == -EAGAIN);
+
+    if (rc == 0) {
+        zr_deferred_free_words(device->deferred, &old, 1);
+    }
+    return rc;
+}
+
+int zr_device_read(struct zr_device *device, void *buffer, uint64_t bytes, uint64_t offset)
+{
+    struct zr_codec_context *context = zr_codec_get(device->codec);
+    char *out = buffer;
+    struct piece piece;
+    int rc = 0;
+
+    for (; bytes > 0 && rc == 0; offset += piece.bytes, bytes -= piece.bytes, out += piece.bytes) {
+        piece = next_piece(offset, bytes);
+        if (piece.nr_slots > 0) {
+            rc = read_pages(device, context, out, piece.slot, piece.nr_slots);
+        } else {
+            rc = read_partial_page(device, context, out, &piece);
+        }
+    }
+    zr_codec_put(context);
+    return rc;
+}
+
+// Writes a piece; buffer NULL stands for zeros, in part of a page.
+static int write_piece(struct zr_device *device, struct zr_codec_context *context,
+                       const void *buffer, const struct piece *piece)
+{
+    bool has_drained = false;
+    int rc;
+
+    for (;;) {
+        if (piece->nr_slots > 0) {
+            rc = try_write_pages(device, context, buffer, piece->slot, piece->nr_slots);
+        } else {
+            rc = try_write_partial_page(device, context, buffer, piece);
+        }
+        if (rc != -ENOSPC || has_drained) {
+            return rc;
+        }
+        // What was extracted but not freed yet makes room.
+        zr_deferred_free_drain(device->deferred);
+        has_drained = true;
+    }
+}
+
+int zr_device_write(struct zr_device *device, const void *buffer, uint64_t bytes, uint64_t offset)
+{
+    struct zr_codec_context *context = zr_codec_get(device->codec);
+    const char *in = buffer;
+    struct piece piece;
+    int rc = 0;
+
+    for (; bytes > 0 && rc == 0; offset += piece.bytes, bytes -= piece.bytes, in += piece.bytes) {
+        piece = next_piece(offset, bytes);
+        rc = write_piece(device, context, in, &piece);
+    }
+    zr_codec_put(context);
+    return rc;
+}
+
+static int zero_partial_page(struct zr_device *device, uint64_t offset, uint64_t bytes)
+{
+    struct zr_codec_context *context = zr_codec_get(device->codec);
+    struct piece piece = next_piece(offset, bytes);
+    int rc = write_piece(device, context, NULL, &piece);
+
+    zr_codec_put(context);
+    return rc;
+}
+
+int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset)
+{
+    uint64_t end = offset + bytes;
+    uint64_t first_whole = (offset + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES;
+    uint64_t end_whole;
+    int rc = 0;
+
+    // A last page that the device's end cuts off is whole when all of it is zeroed.
+    end_whole = end == device->size_bytes ? device->table.nr_slots : end / ZR_PAGE_BYTES;
+
+    if (first_whole < end_whole) {
+        zr_slot_table_extract(&device->table, first_whole, end_whole - first_whole);
+    }
+    if (offset % ZR_PAGE_BYTES != 0) {
+        uint64_t head_end = first_whole * ZR_PAGE_BYTES;
+
+        rc = zero_partial_page(device, offset, (end < head_end ? end : head_end) - offset);
+    }
+    if (rc == 0 && end_whole >= first_whole && end > end_whole * ZR_PAGE_BYTES) {
+        rc = zero_partial_page(device, end_whole * ZR_PAGE_BYTES, end - end_whole * ZR_PAGE_BYTES);
+    }
+    return rc;
+}
+
+// How far from slot on everything is stored, or everything is a hole, within one leaf or one range
+// without leaves.
+static uint64_t find_run_end(const struct zr_device *device, uint64_t slot, bool *is_hole)
+{
+    const _Atomic uint64_t *leaf;
+    uint64_t end;
+
+    zr_rcu_read_lock();
+    leaf = zr_slot_table_leaf(&device->table, slot);
+    if (!leaf) {
+        *is_hole = true;
+        end = zr_slot_table_next_leaf(&device->table, slot);
+    } else {
+        *is_hole = leaf[slot % ZR_LEAF_SLOTS] == ZR_SLOT_EMPTY;
+        for (end = slot + 1; end % ZR_LEAF_SLOTS != 0; end++) {
+            if ((leaf[end % ZR_LEAF_SLOTS] == ZR_SLOT_EMPTY) != *is_hole) {
+                break;
+            }
+        }
+    }
+    zr_rcu_read_unlock();
+    return end;
+}
+
+int zr_device_extents(struct zr_device *device, uint64_t bytes, uint64_t offset,
+                      zr_device_report_extent report, void *opaque)
+{
+    const uint64_t end = offset + bytes;
+    int rc = 0;
+
+    while (offset < end && rc == 0) {
+        bool is_hole;
+        uint64_t run_end = find_run_end(device, offset / ZR_PAGE_BYTES, &is_hole) * ZR_PAGE_BYTES;
+
+        run_end = run_end < end ? run_end : end;
+        rc = report(opaque, offset, run_end - offset, is_hole);
+        offset = run_end;
+    }
+    return rc;
+}

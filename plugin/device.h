@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// Device: a disk of bytes over a slot table.  Splits byte ranges into whole pages, which never read
+// what was there, and partial ones, which are read, changed, and stored if nobody else was faster.
+//
+// Each page changes at one instant, from all old to all new, whatever else runs; a request over
+// several pages is not atomic as a whole (no disk promises that).  When memory is short a write
+// first drains what waits to be freed, then fails with -ENOSPC; then within each aligned 2 MiB
+// nothing was changed by it, or all was.
+//
+// Threads: all calls but init and fini may overlap.  Ranges must lie within the device.
+#ifndef ZR_DEVICE_H
+#define ZR_DEVICE_H
+
+#include "codec.h"
+#include "slot-table.h"
+
+#include <stdint.h>
+
+// 1 PiB: its root table takes 8 MiB.
+#define ZR_DEVICE_MAX_BYTES (UINT64_C(1) << 50)
+
+struct zr_device {
+    uint64_t size_bytes;
+    struct zr_codec *codec;
+    struct zr_pool *pool;
+    struct zr_deferred_free *deferred;
+    struct zr_slot_table table;
+};
+
+// 0 or -ENOMEM.  Codec, pool and deferred free are borrowed and may be shared between devices.
+int zr_device_init(struct zr_device *device, uint64_t size_bytes, struct zr_codec *codec,
+                   struct zr_pool *pool, struct zr_deferred_free *deferred);
+void zr_device_fini(struct zr_device *device);
+
+// 0 or -EIO (an object is damaged).  Blocks at most for a codec context.
+int zr_device_read(struct zr_device *device, void *buffer, uint64_t bytes, uint64_t offset);
+
+// 0, -ENOSPC, or -EIO (a partial page over a damaged object).  May help to free memory.
+int zr_device_write(struct zr_device *device, const void *buffer, uint64_t bytes, uint64_t offset);
+
+// Makes the range read as zeros: this is trim and zero alike.  Whole pages are extracted, which
+// cannot fail and costs one exchange per aligned 2 MiB or 1 GiB; a partial page at either end is
+// written, and fails like a write.
+int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset);
+
+// Reports the range piece by piece, in order and without gaps: is_hole means nothing is stored and
+// it reads as zeros.  Stops when report returns non-zero, and returns that; else 0.
+typedef int (*zr_device_report_extent)(void *opaque, uint64_t offset, uint64_t bytes, bool is_hole);
+int zr_device_extents(struct zr_device *device, uint64_t bytes, uint64_t offset,
+                      zr_device_report_extent report, void *opaque);
+
+#endif

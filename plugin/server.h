@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// Server: everything that one process serves from, put together: one pool, one deferred free, one
+// codec, the device; and its statistics.  The plugin above adds nbdkit, tests and benchmarks stand
+// on it without.
+#ifndef ZR_SERVER_H
+#define ZR_SERVER_H
+
+#include "device.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+struct zr_server_config {
+    uint64_t size_bytes;
+    uint64_t limit_bytes; // 0: the RAM and swap of the machine
+    const struct zr_codec_ops *codec;
+    int level; // ignored if the codec has none
+};
+
+struct zr_server {
+    struct zr_pool pool;
+    struct zr_deferred_free *deferred;
+    struct zr_codec codec;
+    struct zr_device device;
+};
+
+// 0 or -errno.  Allocates.  Threads start with zr_server_start, after a fork if there is one.
+int zr_server_init(struct zr_server *server, const struct zr_server_config *config);
+int zr_server_start(struct zr_server *server);
+
+// Ends the threads and frees everything.  No request may be under way.
+void zr_server_fini(struct zr_server *server);
+
+// zram's names and units where zram has them: bytes, and counts of 4 KiB pages.
+struct zr_server_stats {
+    uint64_t disksize;
+    uint64_t orig_data_size;  // pages that hold something but zeros, in bytes
+    uint64_t compr_data_size; // lengths of the objects in the table
+    uint64_t mem_used_total;  // memory taken for objects and tables, warm spans included
+    uint64_t mem_limit;
+    uint64_t mem_used_max;
+    uint64_t same_pages; // same-filled, but not with zeros: those are not stored at all
+    uint64_t huge_pages; // stored raw
+    uint64_t pending_free_bytes;
+    uint64_t pending_free_objects;
+    uint64_t drained_batches;
+};
+
+// Walks the table: some ms per GiB stored; exact when nothing is written meanwhile.
+void zr_server_get_stats(struct zr_server *server, struct zr_server_stats *stats);
+
+// As one JSON object.
+void zr_server_print_stats(struct zr_server *server, FILE *out);
+
+#endif

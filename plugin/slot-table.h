@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// Slot table: page number → slot word.
+//
+//     root, one entry per GiB → directory, 512 entries → leaf, 512 slot words: 4 KiB for 2 MiB
+//
+// Directories and leaves are chunks of the pool that come with the first page written in their
+// range and go when it is trimmed.  A leaf covers just what Linux trims when a swap cluster is
+// free: an aligned 2 MiB trim exchanges one directory entry for 0, an aligned 1 GiB trim one root
+// entry, and what hangs below it is handed to deferred free as it is.
+//
+// The atomics: entries and words are published by release (exchange, compare-exchange) and read by
+// acquire, so whoever sees a word sees the object.  A detached leaf, and every object whose word
+// was replaced, stays readable until the read-side sections that were open then have ended.  A
+// writer that still held the leaf when a trim detached it ran beside that trim: either order is
+// right, and its object goes with the leaf.
+//
+// Threads: all calls but init and fini may overlap.
+#ifndef ZR_SLOT_TABLE_H
+#define ZR_SLOT_TABLE_H
+
+#include "../allocator/deferred-free.h"
+#include "slot-word.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ZR_LEAF_SLOTS ZR_CHUNK_WORDS
+
+struct zr_slot_table {
+    struct zr_pool *pool;
+    struct zr_deferred_free *deferred;
+    uint64_t nr_slots;
+    uint64_t nr_root_entries;
+    _Atomic uint64_t *root;
+};
+
+// 0 or -ENOMEM.  Allocates 8 bytes per GiB of device.
+int zr_slot_table_init(struct zr_slot_table *table, struct zr_pool *pool,
+                       struct zr_deferred_free *deferred, uint64_t nr_slots);
+
+// Extracts everything, then frees the root.
+void zr_slot_table_fini(struct zr_slot_table *table);
+
+// The leaf of a slot, NULL if nothing is stored in its 2 MiB.  Inside a read-side section, and
+// valid until its end.
+const _Atomic uint64_t *zr_slot_table_leaf(const struct zr_slot_table *table, uint64_t slot);
+
+// The first slot from slot on whose leaf may exist: skips ranges without leaves, 1 GiB at a stride.
+// nr_slots of the table if there is none.  Inside a read-side section.
+uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slot);
+
+// Exchanges the words of nr_words slots, all in one leaf, for those in words, and hands the objects
+// of the old ones to deferred free.  0, or -ENOSPC (no memory for a leaf; nothing was exchanged).
+// words is used as scratch space.  Outside a read-side section; never allocates from the heap.
+int zr_slot_table_store(struct zr_slot_table *table, uint64_t first_slot, uint64_t *words,
+                        size_t nr_words);
+
+// Exchanges one word if it still is old.  0; -EAGAIN: it is not; -ENOSPC as above.  Inside the
+// read-side section in which old was loaded, so that its handle cannot have come back meanwhile.
+// The caller hands old to deferred free when it has left the section.
+int zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t old, uint64_t word);
+
+// Extract: empties the slots of a range and hands what was in them to deferred free.  Whole leaves
+// and directories go by one exchange each.  Outside a read-side section; cannot fail.
+void zr_slot_table_extract(struct zr_slot_table *table, uint64_t first_slot, uint64_t nr_slots);
+
+struct zr_slot_counts {
+    uint64_t nr_same; // same-filled but not zero
+    uint64_t nr_huge; // stored raw
+    uint64_t nr_compressed;
+    uint64_t stored_bytes; // lengths of the objects
+};
+
+// Counts by a walk over all words (8 bytes per page stored, some ms per GiB), so that no request
+// pays for counters.  Exact when nothing is written meanwhile.
+void zr_slot_table_count(const struct zr_slot_table *table, struct zr_slot_counts *counts);
+
+#endif

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// Slot word: the whole state of one 4 KiB page of a device.
+//
+//     bit 63  61  60 58  57                                  0
+//        +------+-------+-------------------------------------+
+//        | kind | (age) | handle of the object, see handle.h  |
+//        +------+-------+-------------------------------------+
+//
+// A same-filled page has no object: length 0, and the 32-bit value that fills it where the offset
+// would be.  The word 0 is therefore the page that is filled with zeros, which is also the page
+// that was never written or was trimmed: a hole.  The age bits are kept 0 for idle tracking.
+#ifndef ZR_SLOT_WORD_H
+#define ZR_SLOT_WORD_H
+
+#include "../allocator/handle.h"
+
+#include <stdint.h>
+
+enum zr_slot_kind {
+    ZR_SLOT_SAME, // filled with one 32-bit value; zero: a hole
+    ZR_SLOT_HUGE, // stored raw, since it does not compress (zram's word for it)
+    ZR_SLOT_LZ4,  // from here on: one per codec
+    ZR_SLOT_ZSTD,
+};
+
+#define ZR_SLOT_KIND_SHIFT 61
+#define ZR_SLOT_EMPTY UINT64_C(0)
+
+static inline uint64_t zr_slot_word_make(enum zr_slot_kind kind, zr_handle handle)
+{
+    return (uint64_t)kind << ZR_SLOT_KIND_SHIFT | handle.bits;
+}
+
+static inline uint64_t zr_slot_word_same(uint32_t value)
+{
+    return value;
+}
+
+static inline enum zr_slot_kind zr_slot_word_kind(uint64_t word)
+{
+    return (enum zr_slot_kind)(word >> ZR_SLOT_KIND_SHIFT);
+}
+
+static inline uint32_t zr_slot_word_value(uint64_t word)
+{
+    return (uint32_t)word;
+}
+
+#endif
