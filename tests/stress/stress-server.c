@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// The same hammering from outside: 64 connections with 16 requests in flight each against a real
+// nbdkit with its 16 threads per connection, every byte explained, then SIGTERM in the middle of
+// it.
+#include "history.h"
+#include "tests/protocol/expect.h"
+#include "tests/protocol/server.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#define NR_CONNECTIONS 64
+#define DEPTH 16
+#define OPS_PER_ROUND 64
+#define DISK_BYTES "6312448" // three leaves, five pages and a sector
+#define DISK_SECTORS (6312448 / SECTOR_BYTES)
+
+struct request {
+    struct connection *connection;
+    struct op op;
+    bool is_free;
+    char buffer[MAX_OP_SECTORS * SECTOR_BYTES];
+};
+
+struct connection {
+    struct nbd_handle *nbd;
+    struct history_log log;
+    unsigned nr_in_flight;
+    struct request requests[DEPTH];
+};
+
+static struct connection connections[NR_CONNECTIONS];
+static atomic_bool is_ending; // the server may go away from here on
+
+static int complete(void *opaque, int *error)
+{
+    struct request *request = opaque;
+
+    if (*error == 0) {
+        history_end(&request->connection->log, &request->op, request->buffer);
+    } else if (!is_ending) {
+        FAIL("request %d: %s", request->op.kind, strerror(*error));
+    }
+    request->is_free = true;
+    request->connection->nr_in_flight--;
+    return 1; // retire the command
+}
+
+// False if the connection takes no more commands.
+static bool submit(struct request *request)
+{
+    struct connection *connection = request->connection;
+    nbd_completion_callback callback = {.callback = complete, .user_data = request};
+    uint64_t bytes, offset;
+    int64_t cookie;
+
+    request->op = history_begin(&connection->log, DISK_SECTORS, request->buffer);
+    bytes = request->op.nr_sectors * SECTOR_BYTES;
+    offset = request->op.first_sector * SECTOR_BYTES;
+    switch (request->op.kind) {
+    case OP_READ:
+        cookie = nbd_aio_pread(connection->nbd, request->buffer, bytes, offset, callback, 0);
+        break;
+    case OP_WRITE:
+        cookie = nbd_aio_pwrite(connection->nbd, request->buffer, bytes, offset, callback, 0);
+        break;
+    case OP_ZERO:
+        cookie = nbd_aio_zero(connection->nbd, bytes, offset, callback, 0);
+        break;
+    default:
+        cookie = nbd_aio_trim(connection->nbd, bytes, offset, callback, 0);
+    }
+    if (cookie == -1) {
+        EXPECT(is_ending);
+        return false;
+    }
+    request->is_free = false;
+    connection->nr_in_flight++;
+    return true;
+}
+
+static void *work(void *arg)
+{
+    struct connection *connection = arg;
+    unsigned nr_submitted = 0;
+    unsigned i;
+
+    while (nr_submitted < OPS_PER_ROUND || connection->nr_in_flight > 0) {
+        for (i = 0; i < DEPTH && nr_submitted < OPS_PER_ROUND; i++) {
+            if (connection->requests[i].is_free) {
+                if (!submit(&connection->requests[i])) {
+                    return NULL;
+                }
+                nr_submitted++;
+            }
+        }
+        if (connection->nr_in_flight > 0 && nbd_poll(connection->nbd, -1) == -1) {
+            EXPECT(is_ending);
+            return NULL;
+        }
+        if (is_ending) {
+            nr_submitted = 0; // goes on until the server is gone
+        }
+    }
+    return NULL;
+}
+
+static void start_all(pthread_t *threads)
+{
+    unsigned i;
+
+    for (i = 0; i < NR_CONNECTIONS; i++) {
+        EXPECT(pthread_create(&threads[i], NULL, work, &connections[i]) == 0);
+    }
+}
+
+static void join_all(pthread_t *threads)
+{
+    unsigned i;
+
+    for (i = 0; i < NR_CONNECTIONS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static void read_sector(void *opaque, uint64_t sector, void *buffer)
+{
+    NBD_OK(nbd_pread(opaque, buffer, SECTOR_BYTES, sector * SECTOR_BYTES, 0));
+}
+
+static void run(const char *compression, uint64_t seed, double seconds)
+{
+    uint64_t end_ns = history_now_ns() + (uint64_t)(seconds * 1e9);
+    struct history_log logs[NR_CONNECTIONS];
+    pthread_t threads[NR_CONNECTIONS];
+    uint64_t nr_ops = 0;
+    unsigned i, j;
+
+    is_ending = false;
+    history_forget();
+    server_start("size=" DISK_BYTES, compression);
+    for (i = 0; i < NR_CONNECTIONS; i++) {
+        connections[i].nbd = server_connect("");
+        connections[i].nr_in_flight = 0;
+        history_log_init(&connections[i].log, i + 1, seed);
+        for (j = 0; j < DEPTH; j++) {
+            connections[i].requests[j].connection = &connections[i];
+            connections[i].requests[j].is_free = true;
+        }
+    }
+    do {
+        start_all(threads);
+        join_all(threads);
+        for (i = 0; i < NR_CONNECTIONS; i++) {
+            logs[i] = connections[i].log;
+        }
+        history_check(logs, NR_CONNECTIONS, DISK_SECTORS, read_sector, connections[0].nbd);
+        for (i = 0; i < NR_CONNECTIONS; i++) {
+            connections[i].log = logs[i];
+        }
+        nr_ops += NR_CONNECTIONS * OPS_PER_ROUND;
+    } while (history_now_ns() < end_ns);
+
+    is_ending = true;
+    start_all(threads);
+    usleep(200000);
+    server_stop();
+    join_all(threads);
+    for (i = 0; i < NR_CONNECTIONS; i++) {
+        nbd_close(connections[i].nbd);
+        history_log_fini(&connections[i].log);
+    }
+    printf("%s: %" PRIu64 " requests, every byte explained\n", compression, nr_ops);
+}
+
+int main(void)
+{
+    uint64_t seed = history_seed();
+    double seconds = history_seconds(10);
+
+    run("compression=lz4", seed, seconds / 2);
+    run("compression=zstd", seed, seconds / 2);
+    return 0;
+}
