@@ -305,7 +305,7 @@ uint64_t zr_pool_release(struct zr_pool *pool, uint64_t max_bytes)
             rc = zr_arena_release(&pool->arena, index[first] << ZR_SPAN_SHIFT,
                                   (i - first) << ZR_SPAN_SHIFT);
             if (rc < 0) {
-                fprintf(stderr, "zramswap: cannot give memory back: %s\n", strerror(-rc));
+                fprintf(stderr, "zramswap: cannot give memory back: %s\n", strerrordesc_np(-rc));
             }
         }
 

@@ -140,7 +140,7 @@ static int zramswap_get_ready(void)
     int rc = zr_server_init(&server, &config);
 
     if (rc < 0) {
-        nbdkit_error("cannot set memory aside for the store: %s", strerror(-rc));
+        nbdkit_error("cannot set memory aside for the store: %s", strerrordesc_np(-rc));
         return -1;
     }
     return 0;
@@ -151,7 +151,7 @@ static int zramswap_after_fork(void)
     int rc = zr_server_start(&server);
 
     if (rc < 0) {
-        nbdkit_error("cannot start the background thread: %s", strerror(-rc));
+        nbdkit_error("cannot start the background thread: %s", strerrordesc_np(-rc));
         return -1;
     }
     return 0;
@@ -170,7 +170,7 @@ static void *zramswap_open(int readonly)
 
     (void)readonly;
     if (!connection) {
-        nbdkit_error("cannot open: %s", strerror(errno));
+        nbdkit_error("cannot open: %s", strerrordesc_np(errno));
         return NULL;
     }
     if (!stats_export || !name || strcmp(name, stats_export) != 0) {
@@ -183,7 +183,7 @@ static void *zramswap_open(int readonly)
         zr_server_print_stats(&server, text);
     }
     if (!text || fclose(text) != 0) {
-        nbdkit_error("cannot make the statistics: %s", strerror(errno));
+        nbdkit_error("cannot make the statistics: %s", strerrordesc_np(errno));
         free(connection->text);
         free(connection);
         return NULL;
@@ -248,14 +248,14 @@ static int can_native_cache(void *handle)
     return NBDKIT_CACHE_NATIVE;
 }
 
-// Turns 0 or -errno into what nbdkit wants.
+// Turns 0 or -errno into what nbdkit wants.  (strerror would take the locale's lock.)
 static int finish(int rc, const char *what, uint32_t count, uint64_t offset)
 {
     if (rc == 0) {
         return 0;
     }
     nbdkit_error("%s of %u bytes at offset %llu: %s", what, count, (unsigned long long)offset,
-                 strerror(-rc));
+                 strerrordesc_np(-rc));
     nbdkit_set_error(-rc);
     return -1;
 }
