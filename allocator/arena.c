@@ -61,6 +61,11 @@ int zr_arena_open(struct zr_arena *arena, size_t end_bytes)
     return 0;
 }
 
+int zr_arena_populate(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
+{
+    return madvise(arena->base + offset_bytes, bytes, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+}
+
 int zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
 {
     // Punching, not MADV_DONTNEED: that one fails on locked memory.

@@ -13,17 +13,12 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#define NR_SPARE 64             // chunks set aside for batches
-#define NR_STRIPES_MAX 64       // batches that fill at the same time, about one per CPU
-#define TICK_NS 2000000         // how long handed-over work may gather before it is freed
-#define IDLE_TICKS_TO_SLEEP 250 // half a second without work: wait to be woken instead
-#define RELEASE_BYTES_PER_TICK (64u << 20)
+#define NR_SPARE 64       // chunks set aside for batches
+#define NR_STRIPES_MAX 64 // batches that fill at the same time, about one per CPU
 
 struct stripe {
     pthread_mutex_t lock;
@@ -48,13 +43,6 @@ struct zr_deferred_free {
 
     pthread_mutex_t drain_lock; // one drainer at a time; taken before any other lock
     _Atomic uint64_t nr_drains;
-
-    pthread_t thread;
-    pthread_mutex_t sleep_lock; // guards must_stop; wake is signalled under it
-    pthread_cond_t wake;
-    bool is_running;
-    bool must_stop;
-    _Atomic bool is_asleep;
 };
 
 static uint32_t place_of(zr_handle chunk)
@@ -98,7 +86,6 @@ int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **resu
     struct zr_deferred_free *deferred = aligned_alloc(64, sizeof *deferred);
     size_t nr_places = pool->arena.reserved_bytes / ZR_CHUNK_BYTES;
     long nr_cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    pthread_condattr_t attr;
     zr_handle chunk;
     uint32_t i;
     int rc;
@@ -120,11 +107,6 @@ int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **resu
     }
     pthread_mutex_init(&deferred->spare_lock, NULL);
     pthread_mutex_init(&deferred->drain_lock, NULL);
-    pthread_mutex_init(&deferred->sleep_lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&deferred->wake, &attr);
-    pthread_condattr_destroy(&attr);
 
     while (rc == 0 && deferred->nr_spare < NR_SPARE) {
         rc = zr_pool_alloc_chunk(pool, &chunk);
@@ -153,24 +135,11 @@ void zr_deferred_free_destroy(struct zr_deferred_free *deferred)
     }
     pthread_mutex_destroy(&deferred->spare_lock);
     pthread_mutex_destroy(&deferred->drain_lock);
-    pthread_mutex_destroy(&deferred->sleep_lock);
-    pthread_cond_destroy(&deferred->wake);
     zr_arena_fini(&deferred->links);
     free(deferred);
 }
 
-// After work was handed over.  The thread looks for work every TICK_NS by itself, so that a request
-// pays for a wake-up only after a long silence.
-static void wake_if_asleep(struct zr_deferred_free *deferred)
-{
-    if (atomic_load(&deferred->is_asleep) && atomic_exchange(&deferred->is_asleep, false)) {
-        pthread_mutex_lock(&deferred->sleep_lock);
-        pthread_cond_signal(&deferred->wake);
-        pthread_mutex_unlock(&deferred->sleep_lock);
-    }
-}
-
-static void push(struct zr_deferred_free *deferred, zr_handle chunk)
+void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk)
 {
     uint32_t place = place_of(chunk);
     uint32_t below = atomic_load_explicit(&deferred->top, memory_order_relaxed);
@@ -178,13 +147,8 @@ static void push(struct zr_deferred_free *deferred, zr_handle chunk)
     atomic_fetch_add_explicit(&deferred->nr_pushed, 1, memory_order_relaxed);
     do {
         *link_at(deferred, place) = below;
-    } while (!atomic_compare_exchange_weak(&deferred->top, &below, place + 1));
-}
-
-void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk)
-{
-    push(deferred, chunk);
-    wake_if_asleep(deferred);
+    } while (!atomic_compare_exchange_weak_explicit(&deferred->top, &below, place + 1,
+                                                    memory_order_release, memory_order_relaxed));
 }
 
 void zr_deferred_free_words(struct zr_deferred_free *deferred, const uint64_t *words,
@@ -210,7 +174,7 @@ void zr_deferred_free_words(struct zr_deferred_free *deferred, const uint64_t *w
                 }
             }
             if (stripe->nr_words == ZR_CHUNK_WORDS) {
-                push(deferred, stripe->batch);
+                zr_deferred_free_chunk(deferred, stripe->batch);
                 stripe->batch = (zr_handle){0};
             }
         }
@@ -219,7 +183,6 @@ void zr_deferred_free_words(struct zr_deferred_free *deferred, const uint64_t *w
             zr_deferred_free_drain(deferred);
         }
     }
-    wake_if_asleep(deferred);
 }
 
 // Puts the batches that are not full yet on the stack too.
@@ -236,7 +199,7 @@ static void flush_stripes(struct zr_deferred_free *deferred)
 
             memset(batch + stripe->nr_words, 0,
                    (ZR_CHUNK_WORDS - stripe->nr_words) * sizeof *batch);
-            push(deferred, stripe->batch);
+            zr_deferred_free_chunk(deferred, stripe->batch);
             stripe->batch = (zr_handle){0};
         }
         pthread_mutex_unlock(&stripe->lock);
@@ -268,14 +231,16 @@ static void free_chunk(struct zr_deferred_free *deferred, zr_handle chunk)
     }
 }
 
-void zr_deferred_free_drain(struct zr_deferred_free *deferred)
+bool zr_deferred_free_drain(struct zr_deferred_free *deferred)
 {
     uint32_t place;
+    bool has_work;
 
     pthread_mutex_lock(&deferred->drain_lock);
     flush_stripes(deferred);
-    place = atomic_exchange(&deferred->top, 0);
-    if (place != 0) {
+    place = atomic_exchange_explicit(&deferred->top, 0, memory_order_acquire);
+    has_work = place != 0;
+    if (has_work) {
         zr_rcu_synchronize();
         atomic_fetch_add_explicit(&deferred->nr_drains, 1, memory_order_relaxed);
     }
@@ -287,89 +252,7 @@ void zr_deferred_free_drain(struct zr_deferred_free *deferred)
         atomic_fetch_add_explicit(&deferred->nr_popped, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&deferred->drain_lock);
-}
-
-static bool has_work(struct zr_deferred_free *deferred)
-{
-    bool has = atomic_load(&deferred->top) != 0;
-    uint32_t i;
-
-    for (i = 0; i < deferred->nr_stripes && !has; i++) {
-        pthread_mutex_lock(&deferred->stripes[i].lock);
-        has = zr_handle_has_object(deferred->stripes[i].batch) && deferred->stripes[i].nr_words > 0;
-        pthread_mutex_unlock(&deferred->stripes[i].lock);
-    }
-    return has;
-}
-
-// Waits a tick, or, when all has been quiet, until woken.  True if the thread shall go on.
-static bool wait_for_work(struct zr_deferred_free *deferred, bool may_sleep)
-{
-    struct timespec until;
-    bool go_on;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += TICK_NS;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&deferred->sleep_lock);
-    if (!deferred->must_stop) {
-        if (may_sleep) {
-            atomic_store(&deferred->is_asleep, true);
-            while (!deferred->must_stop && atomic_load(&deferred->is_asleep) &&
-                   !has_work(deferred)) {
-                pthread_cond_wait(&deferred->wake, &deferred->sleep_lock);
-            }
-            atomic_store(&deferred->is_asleep, false);
-        } else {
-            pthread_cond_timedwait(&deferred->wake, &deferred->sleep_lock, &until);
-        }
-    }
-    go_on = !deferred->must_stop;
-    pthread_mutex_unlock(&deferred->sleep_lock);
-    return go_on;
-}
-
-static void *run(void *arg)
-{
-    struct zr_deferred_free *deferred = arg;
-    uint32_t idle_ticks = 0;
-
-    while (wait_for_work(deferred, idle_ticks >= IDLE_TICKS_TO_SLEEP)) {
-        idle_ticks = has_work(deferred) ? 0 : idle_ticks + 1;
-        zr_deferred_free_drain(deferred);
-        zr_pool_release(deferred->pool, RELEASE_BYTES_PER_TICK);
-    }
-    return NULL;
-}
-
-int zr_deferred_free_start(struct zr_deferred_free *deferred)
-{
-    sigset_t all, old;
-    int rc;
-
-    // Signals are for the threads that know what they mean.
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&deferred->thread, NULL, run, deferred);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    deferred->is_running = rc == 0;
-    return -rc;
-}
-
-void zr_deferred_free_stop(struct zr_deferred_free *deferred)
-{
-    if (deferred->is_running) {
-        pthread_mutex_lock(&deferred->sleep_lock);
-        deferred->must_stop = true;
-        pthread_cond_signal(&deferred->wake);
-        pthread_mutex_unlock(&deferred->sleep_lock);
-        pthread_join(deferred->thread, NULL);
-        deferred->is_running = false;
-    }
-    zr_deferred_free_drain(deferred);
+    return has_work;
 }
 
 void zr_deferred_free_get_stats(struct zr_deferred_free *deferred,

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Deferred free: takes extracted handles off a request's hands and frees them in the background,
-// after a grace period, so that a reader that still looks at an object keeps it.
+// Deferred free: takes extracted handles off a request's hands; they are freed later, by the
+// keeper's thread, after a grace period, so that a reader that still looks at an object keeps it.
 //
 // All that waits to be freed is chunks of handles: a detached slot-table leaf (or directory) is one
 // as it stands, and single handles collect in batch chunks that were set aside beforehand.  Waiting
 // chunks form a stack, linked by a table beside the arena that has a place for every chunk that can
 // exist: so the queue is never full and queueing never allocates.
 //
-//     request threads                                  background thread, or whoever needs memory
+//     request threads                                  the keeper, or whoever needs memory
 //     zr_deferred_free_chunk ──────────────┐
 //     zr_deferred_free_words ─ batch full ─┴→ stack ── pop all → grace period → zr_pool_free
 //
 // The backlog is bounded by the pool's limit, since it is counted as used until it is freed; a
 // writer that finds the pool full drains first (zr_deferred_free_drain).
 //
-// Threads: all calls but create, start, stop and destroy may overlap.
+// Threads: all calls but create and destroy may overlap.
 // Source of the idea: Linux series "zram: defer zs_free() in swap slot free notification path"; its
 // one queue that may be full, and a fallback for that, are what the chunks avoid.
 #ifndef ZR_DEFERRED_FREE_H
@@ -40,10 +40,6 @@ int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **defe
 // Drains what is left.
 void zr_deferred_free_destroy(struct zr_deferred_free *deferred);
 
-// The background thread; stop drains and joins it.  0 or -errno.
-int zr_deferred_free_start(struct zr_deferred_free *deferred);
-void zr_deferred_free_stop(struct zr_deferred_free *deferred);
-
 // Frees a chunk that nobody can find any more, and everything that its words refer to, chunks in it
 // included, once no reader is left.  Never allocates or blocks; may be inside a read-side section.
 void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk);
@@ -53,9 +49,9 @@ void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk);
 void zr_deferred_free_words(struct zr_deferred_free *deferred, const uint64_t *words,
                             size_t nr_words);
 
-// Frees all that was handed over before the call.  Blocks for a grace period (20 µs, at worst some
-// ms): not inside a read-side section.
-void zr_deferred_free_drain(struct zr_deferred_free *deferred);
+// Frees all that was handed over before the call, and returns true if there was anything.  Blocks
+// for a grace period (20 µs, at worst some ms): not inside a read-side section.
+bool zr_deferred_free_drain(struct zr_deferred_free *deferred);
 
 void zr_deferred_free_get_stats(struct zr_deferred_free *deferred,
                                 struct zr_deferred_free_stats *stats);

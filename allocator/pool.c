@@ -1,33 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 #include "pool.h"
-#include "span.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define OPEN_SPANS 512     // opened at a time: 64 MiB, so that the system call is rare
-#define FREE_BATCH 1024    // handles grouped by class at a time
-#define FREE_PER_LOCK 64   // freed under one hold of a class lock, a microsecond or less
-#define RELEASE_SPANS 1024 // given back in one go
-
-static struct zr_span *span_at(const struct zr_pool *pool, uint64_t index)
-{
-    return (struct zr_span *)pool->span_table.base + index;
-}
-
-static struct zr_span *span_of(const struct zr_pool *pool, zr_handle handle)
-{
-    return span_at(pool, zr_handle_offset_bytes(handle) >> ZR_SPAN_SHIFT);
-}
-
-static uint64_t span_index(const struct zr_pool *pool, const struct zr_span *span)
-{
-    return (uint64_t)(span - (const struct zr_span *)pool->span_table.base);
-}
+#define OPEN_SPANS 512   // opened at a time: 64 MiB, so that the system call is rare
+#define FREE_BATCH 1024  // handles grouped by class at a time
+#define FREE_PER_LOCK 64 // freed under one hold of a class lock, a microsecond or less
 
 int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
 {
@@ -87,14 +68,14 @@ static int open_spans_locked(struct zr_pool *pool)
         return rc;
     }
     for (i = first; i < end; i++) {
-        cds_list_add_tail(&span_at(pool, i)->node, &pool->cold);
+        cds_list_add_tail(&zr_pool_span_at(pool, i)->node, &pool->cold);
     }
     pool->nr_opened_spans = end;
     return 0;
 }
 
-// A free span, a warm one if there is one; NULL at the limit.
-static struct zr_span *get_free_span(struct zr_pool *pool)
+// A free span for a class, a warm one if there is one; NULL at the limit.
+static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr)
 {
     struct cds_list_head *from = &pool->warm;
     struct zr_span *span = NULL;
@@ -111,7 +92,11 @@ static struct zr_span *get_free_span(struct zr_pool *pool)
     }
     span = cds_list_first_entry(from, struct zr_span, node);
     cds_list_del(&span->node);
+    zr_span_init(span, (uint8_t)class_nr, pool->classes.object_bytes[class_nr],
+                 from == &pool->warm);
     pool->nr_used_spans++;
+    pool->nr_taken_spans++;
+    pool->nr_taken_cold += from == &pool->cold;
     if (pool->nr_used_spans + pool->nr_warm_spans > pool->peak_spans) {
         pool->peak_spans = pool->nr_used_spans + pool->nr_warm_spans;
     }
@@ -130,12 +115,11 @@ static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t byte
 
     pthread_mutex_lock(&class->lock);
     if (cds_list_empty(&class->partial)) {
-        span = get_free_span(pool);
+        span = get_free_span(pool, class_nr);
         if (!span) {
             pthread_mutex_unlock(&class->lock);
             return -ENOSPC;
         }
-        zr_span_init(span, (uint8_t)class_nr, object_bytes);
         cds_list_add(&span->node, &class->partial);
         class->nr_spans++;
     }
@@ -149,7 +133,7 @@ static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t byte
     pthread_mutex_unlock(&class->lock);
 
     *handle = zr_handle_make(
-        (span_index(pool, span) << ZR_SPAN_SHIFT) + (uint64_t)index * object_bytes, bytes);
+        (zr_pool_span_index(pool, span) << ZR_SPAN_SHIFT) + (uint64_t)index * object_bytes, bytes);
     return 0;
 }
 
@@ -171,14 +155,14 @@ int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle)
 
 bool zr_pool_is_chunk(const struct zr_pool *pool, zr_handle handle)
 {
-    return span_of(pool, handle)->class == zr_size_class_chunk(&pool->classes);
+    return zr_span_class(zr_pool_span_of(pool, handle)) == zr_size_class_chunk(&pool->classes);
 }
 
 // Frees one object.  The class lock is held.  A span that became empty leaves its class.
 static void free_locked(struct zr_pool *pool, struct zr_pool_class *class, zr_handle handle,
                         struct cds_list_head *emptied)
 {
-    struct zr_span *span = span_of(pool, handle);
+    struct zr_span *span = zr_pool_span_of(pool, handle);
     uint32_t offset = (uint32_t)zr_handle_offset_bytes(handle) & (ZR_SPAN_BYTES - 1);
 
     // Newly partial spans go to the end: filling the first ones up lets these run empty.
@@ -188,7 +172,7 @@ static void free_locked(struct zr_pool *pool, struct zr_pool_class *class, zr_ha
     zr_span_put(span, offset / span->object_bytes);
     class->nr_objects--;
     class->stored_bytes -= zr_handle_length_bytes(handle);
-    if (zr_span_is_empty(span)) {
+    if (zr_span_is_empty(span) && !zr_span_is_isolated(span)) {
         cds_list_move(&span->node, emptied);
         class->nr_spans--;
     }
@@ -223,7 +207,7 @@ static void free_batch(struct zr_pool *pool, const uint64_t *words, size_t nr_wo
         zr_handle handle = zr_handle_of_word(words[i]);
 
         if (zr_handle_has_object(handle)) {
-            class_of[i] = span_of(pool, handle)->class;
+            class_of[i] = (uint8_t)zr_span_class(zr_pool_span_of(pool, handle));
             start[class_of[i] + 1]++;
         }
     }
@@ -267,57 +251,41 @@ void zr_pool_free(struct zr_pool *pool, const uint64_t *words, size_t nr_words)
     }
 }
 
-static int compare_u64(const void *a, const void *b)
+bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    // The class is a hint until the lock of that class shows that the span is in it.
+    uint32_t class_nr = zr_span_class(span);
+    struct zr_pool_class *class = &pool->class[class_nr];
+    bool isolated;
 
-    return (x > y) - (x < y);
+    pthread_mutex_lock(&class->lock);
+    isolated = zr_span_class(span) == class_nr && !zr_span_is_empty(span) &&
+               !zr_span_is_full(span) && !zr_span_is_isolated(span);
+    if (isolated) {
+        cds_list_del(&span->node);
+        atomic_store_explicit(&span->is_isolated, true, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&class->lock);
+    return isolated;
 }
 
-uint64_t zr_pool_release(struct zr_pool *pool, uint64_t max_bytes)
+void zr_pool_put_back(struct zr_pool *pool, struct zr_span *span)
 {
-    uint64_t index[RELEASE_SPANS];
-    uint64_t released = 0;
-    size_t nr, i, first;
+    struct zr_pool_class *class = &pool->class[zr_span_class(span)];
+    CDS_LIST_HEAD(emptied);
 
-    do {
-        // Taken off the list, nobody else can have them while their memory goes.
-        pthread_mutex_lock(&pool->span_lock);
-        for (nr = 0; nr < RELEASE_SPANS && pool->nr_warm_spans > 0 &&
-                     released + (nr + 1) * ZR_SPAN_BYTES <= max_bytes;
-             nr++) {
-            struct zr_span *span = cds_list_entry(pool->warm.prev, struct zr_span, node);
-
-            cds_list_del(&span->node);
-            pool->nr_warm_spans--;
-            pool->nr_used_spans++;
-            index[nr] = span_index(pool, span);
-        }
-        pthread_mutex_unlock(&pool->span_lock);
-
-        // Neighbours go in one call: its cost is per call more than per byte.
-        qsort(index, nr, sizeof index[0], compare_u64);
-        for (first = 0; first < nr; first = i) {
-            int rc;
-
-            for (i = first + 1; i < nr && index[i] == index[i - 1] + 1; i++) {
-            }
-            rc = zr_arena_release(&pool->arena, index[first] << ZR_SPAN_SHIFT,
-                                  (i - first) << ZR_SPAN_SHIFT);
-            if (rc < 0) {
-                fprintf(stderr, "zramswap: cannot give memory back: %s\n", strerrordesc_np(-rc));
-            }
-        }
-
-        pthread_mutex_lock(&pool->span_lock);
-        for (i = 0; i < nr; i++) {
-            cds_list_add(&span_at(pool, index[i])->node, &pool->cold);
-        }
-        pool->nr_used_spans -= nr;
-        pthread_mutex_unlock(&pool->span_lock);
-        released += nr * ZR_SPAN_BYTES;
-    } while (nr == RELEASE_SPANS);
-    return released;
+    pthread_mutex_lock(&class->lock);
+    atomic_store_explicit(&span->is_isolated, false, memory_order_relaxed);
+    if (zr_span_is_empty(span)) {
+        cds_list_add(&span->node, &emptied);
+        class->nr_spans--;
+    } else {
+        cds_list_add_tail(&span->node, &class->partial);
+    }
+    pthread_mutex_unlock(&class->lock);
+    if (!cds_list_empty(&emptied)) {
+        put_emptied_spans(pool, &emptied);
+    }
 }
 
 void zr_pool_get_stats(struct zr_pool *pool, struct zr_pool_stats *stats)
@@ -345,6 +313,7 @@ void zr_pool_get_stats(struct zr_pool *pool, struct zr_pool_stats *stats)
     stats->used_bytes = (pool->nr_used_spans + pool->nr_warm_spans) << ZR_SPAN_SHIFT;
     stats->peak_used_bytes = pool->peak_spans << ZR_SPAN_SHIFT;
     stats->limit_bytes = pool->max_spans << ZR_SPAN_SHIFT;
+    stats->nr_taken_cold = pool->nr_taken_cold;
     pthread_mutex_unlock(&pool->span_lock);
 }
 
@@ -358,16 +327,16 @@ bool zr_pool_is_valid(struct zr_pool *pool)
 
     // A free span keeps its last description; it is told apart by having no object in use.
     for (i = 0; i < pool->nr_opened_spans; i++) {
-        span = span_at(pool, i);
-        if (span->nr_used == 0) {
+        span = zr_pool_span_at(pool, i);
+        if (zr_span_is_empty(span)) {
             nr_free++;
             continue;
         }
         if (!zr_span_is_valid(span)) {
             return false;
         }
-        nr_used[span->class] += span->nr_used;
-        nr_spans[span->class]++;
+        nr_used[zr_span_class(span)] += zr_span_nr_used(span);
+        nr_spans[zr_span_class(span)]++;
     }
     for (i = 0; i < pool->classes.nr_classes; i++) {
         if (nr_used[i] != pool->class[i].nr_objects || nr_spans[i] != pool->class[i].nr_spans) {
@@ -375,7 +344,7 @@ bool zr_pool_is_valid(struct zr_pool *pool)
         }
         cds_list_for_each_entry(span, &pool->class[i].partial, node)
         {
-            if (zr_span_is_full(span) || zr_span_is_empty(span) || span->class != i) {
+            if (zr_span_is_full(span) || zr_span_is_empty(span) || zr_span_class(span) != i) {
                 return false;
             }
         }

@@ -7,7 +7,9 @@
 // once their owner has published them, and chunks, zeroed page-aligned runs of ZR_CHUNK_WORDS
 // atomic words that each may hold a handle (slot-table leaves, batches to free).
 //
-// A span is in use, warm (free, its memory still there) or cold (free, its memory given back).
+// A span is in use, warm (free, its memory still there) or cold (free, its memory given back); the
+// keeper moves free ones between warm and cold.  One in use may be isolated for a while, to be
+// emptied or to lose its unused tail: then it gives no objects out and is in no list.
 //
 // Lock order: a class lock, then span_lock.  Both are held for nanoseconds, never over a copy or,
 // but for opening another 64 MiB of the arena, a system call.
@@ -20,6 +22,7 @@
 #include "arena.h"
 #include "handle.h"
 #include "size-class.h"
+#include "span.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -29,8 +32,6 @@
 #include <urcu/list.h>
 
 #define ZR_CHUNK_WORDS (ZR_CHUNK_BYTES / sizeof(uint64_t))
-
-struct zr_span;
 
 struct zr_pool_class {
     pthread_mutex_t lock;
@@ -49,6 +50,8 @@ struct zr_pool {
     pthread_mutex_t span_lock; // guards all below
     struct cds_list_head warm, cold;
     uint64_t nr_used_spans, nr_warm_spans;
+    uint64_t nr_taken_spans; // ever, warm or cold: how fast the pool grows
+    uint64_t nr_taken_cold;  // of them cold: their first touch faults in a request
     uint64_t nr_opened_spans;
     uint64_t max_spans;  // the memory limit
     uint64_t peak_spans; // the most that were ever used and warm
@@ -62,6 +65,7 @@ struct zr_pool_stats {
     uint64_t used_bytes;      // spans in use and warm
     uint64_t peak_used_bytes; // the most that used_bytes ever was
     uint64_t limit_bytes;
+    uint64_t nr_taken_cold; // spans that went into use without their memory being resident
 };
 
 // Reserves address space for limit_bytes (rounded up to whole spans) of spans.  0 or -errno.
@@ -81,9 +85,11 @@ int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle);
 // any more; whoever shared them has waited for a grace period first.
 void zr_pool_free(struct zr_pool *pool, const uint64_t *words, size_t nr_words);
 
-// Gives up to max_bytes of warm memory back to the system, and returns how much.  Blocks: for the
-// background thread only.
-uint64_t zr_pool_release(struct zr_pool *pool, uint64_t max_bytes);
+// Isolates a partly used span: false if it is not in use, full, or isolated.
+bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span);
+
+// Ends the isolation, by who began it: the span gives objects out again, or is free if it is empty.
+void zr_pool_put_back(struct zr_pool *pool, struct zr_span *span);
 
 bool zr_pool_is_chunk(const struct zr_pool *pool, zr_handle handle);
 
@@ -91,6 +97,21 @@ void zr_pool_get_stats(struct zr_pool *pool, struct zr_pool_stats *stats);
 
 // Walks every span: true if all invariants hold.  For tests, with no other call under way.
 bool zr_pool_is_valid(struct zr_pool *pool);
+
+static inline struct zr_span *zr_pool_span_at(const struct zr_pool *pool, uint64_t index)
+{
+    return (struct zr_span *)pool->span_table.base + index;
+}
+
+static inline struct zr_span *zr_pool_span_of(const struct zr_pool *pool, zr_handle handle)
+{
+    return zr_pool_span_at(pool, zr_handle_offset_bytes(handle) >> ZR_SPAN_SHIFT);
+}
+
+static inline uint64_t zr_pool_span_index(const struct zr_pool *pool, const struct zr_span *span)
+{
+    return (uint64_t)(span - (const struct zr_span *)pool->span_table.base);
+}
 
 static inline void *zr_pool_view(const struct zr_pool *pool, zr_handle handle)
 {

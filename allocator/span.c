@@ -6,14 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-void zr_span_init(struct zr_span *span, uint8_t class, uint16_t object_bytes)
+static void set_nr_used(struct zr_span *span, uint32_t nr_used)
+{
+    atomic_store_explicit(&span->nr_used, (uint16_t)nr_used, memory_order_relaxed);
+}
+
+void zr_span_init(struct zr_span *span, uint8_t class, uint16_t object_bytes, bool is_warm)
 {
     CDS_INIT_LIST_HEAD(&span->node);
     span->object_bytes = object_bytes;
     span->capacity = (uint16_t)(ZR_SPAN_BYTES / object_bytes);
-    span->nr_used = 0;
+    zr_span_set_high_water(span, is_warm ? span->capacity : 0);
+    set_nr_used(span, 0);
     span->first_free_word = 0;
-    span->class = class;
+    atomic_store_explicit(&span->class, class, memory_order_relaxed);
+    atomic_store_explicit(&span->is_isolated, false, memory_order_relaxed);
+    zr_span_set_quiet(span, false);
     memset(span->used, 0, sizeof span->used);
 }
 
@@ -28,7 +36,11 @@ uint32_t zr_span_take(struct zr_span *span)
     bit = (uint32_t)__builtin_ctzll(~span->used[word]);
     span->used[word] |= UINT64_C(1) << bit;
     span->first_free_word = (uint8_t)word;
-    span->nr_used++;
+    set_nr_used(span, zr_span_nr_used(span) + 1);
+    zr_span_set_quiet(span, zr_span_is_full(span));
+    if (word * 64 + bit >= zr_span_high_water(span)) {
+        zr_span_set_high_water(span, word * 64 + bit + 1);
+    }
     return word * 64 + bit;
 }
 
@@ -44,10 +56,22 @@ void zr_span_put(struct zr_span *span, uint32_t index)
         abort();
     }
     span->used[word] &= ~mask;
-    span->nr_used--;
+    set_nr_used(span, zr_span_nr_used(span) - 1);
     if (word < span->first_free_word) {
         span->first_free_word = (uint8_t)word;
     }
+}
+
+uint32_t zr_span_end(const struct zr_span *span)
+{
+    uint32_t word = ZR_SPAN_WORDS;
+
+    while (word-- > 0) {
+        if (span->used[word] != 0) {
+            return word * 64 + 64 - (uint32_t)__builtin_clzll(span->used[word]);
+        }
+    }
+    return 0;
 }
 
 bool zr_span_is_valid(const struct zr_span *span)
@@ -65,5 +89,7 @@ bool zr_span_is_valid(const struct zr_span *span)
             return false;
         }
     }
-    return nr_used == span->nr_used && span->capacity == ZR_SPAN_BYTES / span->object_bytes;
+    return nr_used == zr_span_nr_used(span) && zr_span_end(span) <= zr_span_high_water(span) &&
+           zr_span_high_water(span) <= span->capacity &&
+           span->capacity == ZR_SPAN_BYTES / span->object_bytes;
 }

@@ -60,6 +60,15 @@ void zr_codec_fini(struct zr_codec *codec)
     codec->contexts = NULL;
 }
 
+// Only the holder counts, so no atomic addition is needed.
+static struct zr_codec_context *count_get(struct zr_codec_context *context)
+{
+    uint64_t nr = atomic_load_explicit(&context->nr_gets, memory_order_relaxed);
+
+    atomic_store_explicit(&context->nr_gets, nr + 1, memory_order_relaxed);
+    return context;
+}
+
 struct zr_codec_context *zr_codec_get(struct zr_codec *codec)
 {
     // The CPU's own first: its working memory is in that CPU's cache.
@@ -70,14 +79,25 @@ struct zr_codec_context *zr_codec_get(struct zr_codec *codec)
         struct zr_codec_context *context = &codec->contexts[(first + i) % codec->nr_contexts];
 
         if (pthread_mutex_trylock(&context->busy) == 0) {
-            return context;
+            return count_get(context);
         }
     }
     pthread_mutex_lock(&codec->contexts[first % codec->nr_contexts].busy);
-    return &codec->contexts[first % codec->nr_contexts];
+    return count_get(&codec->contexts[first % codec->nr_contexts]);
 }
 
 void zr_codec_put(struct zr_codec_context *context)
 {
     pthread_mutex_unlock(&context->busy);
+}
+
+uint64_t zr_codec_nr_gets(const struct zr_codec *codec)
+{
+    uint64_t nr = 0;
+    unsigned i;
+
+    for (i = 0; i < codec->nr_contexts; i++) {
+        nr += atomic_load_explicit(&codec->contexts[i].nr_gets, memory_order_relaxed);
+    }
+    return nr;
 }

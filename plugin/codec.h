@@ -15,6 +15,7 @@
 #include "slot-word.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,6 +55,7 @@ const struct zr_codec_ops *zr_codec_find(const char *name);
 
 struct zr_codec_context {
     pthread_mutex_t busy; // held by whoever has the context
+    _Atomic uint64_t nr_gets;
     void *codec;
     unsigned char page[ZR_PAGE_BYTES];              // scratch: a page to be changed in part
     unsigned char object[ZR_CODEC_BOUND_MAX_BYTES]; // scratch: what compress makes
@@ -72,5 +74,9 @@ void zr_codec_fini(struct zr_codec *codec);
 // Borrows a context; may wait for one, never allocates.
 struct zr_codec_context *zr_codec_get(struct zr_codec *codec);
 void zr_codec_put(struct zr_codec_context *context);
+
+// How often a context was borrowed: about the number of requests.  Costs them nothing, since each
+// context has a count of its own.
+uint64_t zr_codec_nr_gets(const struct zr_codec *codec);
 
 #endif

@@ -6,14 +6,18 @@
 #include <errno.h>
 #include <string.h>
 
+#define MAX_TRIES 8 // of a write that finds no memory
+
 int zr_device_init(struct zr_device *device, uint64_t size_bytes, struct zr_codec *codec,
-                   struct zr_pool *pool, struct zr_deferred_free *deferred)
+                   struct zr_pool *pool, struct zr_deferred_free *deferred,
+                   struct zr_compactor *compactor)
 {
     *device = (struct zr_device){
         .size_bytes = size_bytes,
         .codec = codec,
         .pool = pool,
         .deferred = deferred,
+        .compactor = compactor,
     };
     return zr_slot_table_init(&device->table, pool, deferred,
                               (size_bytes + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES);
@@ -218,22 +222,28 @@ int zr_device_read(struct zr_device *device, void *buffer, uint64_t bytes, uint6
 static int write_piece(struct zr_device *device, struct zr_codec_context *context,
                        const void *buffer, const struct piece *piece)
 {
-    bool has_drained = false;
-    int rc;
+    bool has_gained = true;
+    unsigned nr_tries;
+    int rc = -ENOSPC;
 
-    for (;;) {
+    // Others may take what was made free, so more than one try; the keeper may just have freed what
+    // this one found too little, so one more after nothing was gained.
+    for (nr_tries = 0; nr_tries < MAX_TRIES && rc == -ENOSPC; nr_tries++) {
+        bool had_gained = has_gained;
+
+        if (nr_tries > 0) {
+            has_gained = zr_compactor_reclaim(device->compactor);
+        }
+        if (!has_gained && !had_gained) {
+            break;
+        }
         if (piece->nr_slots > 0) {
             rc = try_write_pages(device, context, buffer, piece->slot, piece->nr_slots);
         } else {
             rc = try_write_partial_page(device, context, buffer, piece);
         }
-        if (rc != -ENOSPC || has_drained) {
-            return rc;
-        }
-        // What was extracted but not freed yet makes room.
-        zr_deferred_free_drain(device->deferred);
-        has_drained = true;
     }
+    return rc;
 }
 
 int zr_device_write(struct zr_device *device, const void *buffer, uint64_t bytes, uint64_t offset)

@@ -6,14 +6,15 @@
 //
 // Each page changes at one instant, from all old to all new, whatever else runs; a request over
 // several pages is not atomic as a whole (no disk promises that).  When memory is short a write
-// first drains what waits to be freed, then fails with -ENOSPC; then within each aligned 2 MiB
-// nothing was changed by it, or all was.
+// first has what waits to be freed drained, then sparse spans compacted; only then it fails with
+// -ENOSPC, and within each aligned 2 MiB nothing was changed by it, or all was.
 //
 // Threads: all calls but init and fini may overlap.  Ranges must lie within the device.
 #ifndef ZR_DEVICE_H
 #define ZR_DEVICE_H
 
 #include "codec.h"
+#include "compactor.h"
 #include "slot-table.h"
 
 #include <stdint.h>
@@ -26,12 +27,14 @@ struct zr_device {
     struct zr_codec *codec;
     struct zr_pool *pool;
     struct zr_deferred_free *deferred;
+    struct zr_compactor *compactor;
     struct zr_slot_table table;
 };
 
-// 0 or -ENOMEM.  Codec, pool and deferred free are borrowed and may be shared between devices.
+// 0 or -ENOMEM.  All of them are borrowed and may be shared between devices.
 int zr_device_init(struct zr_device *device, uint64_t size_bytes, struct zr_codec *codec,
-                   struct zr_pool *pool, struct zr_deferred_free *deferred);
+                   struct zr_pool *pool, struct zr_deferred_free *deferred,
+                   struct zr_compactor *compactor);
 void zr_device_fini(struct zr_device *device);
 
 // 0 or -EIO (an object is damaged).  Blocks at most for a codec context.

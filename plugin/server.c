@@ -21,6 +21,7 @@ int zr_server_init(struct zr_server *server, const struct zr_server_config *conf
 {
     int rc;
 
+    *server = (struct zr_server){0};
     rc = zr_pool_init(&server->pool,
                       config->limit_bytes ? config->limit_bytes : machine_memory_bytes());
     if (rc < 0) {
@@ -35,10 +36,13 @@ int zr_server_init(struct zr_server *server, const struct zr_server_config *conf
         goto error_deferred;
     }
     rc = zr_device_init(&server->device, config->size_bytes, &server->codec, &server->pool,
-                        server->deferred);
+                        server->deferred, &server->compactor);
     if (rc < 0) {
         goto error_codec;
     }
+    server->tables[0] = &server->device.table;
+    zr_compactor_init(&server->compactor, &server->pool, server->deferred, &server->codec,
+                      server->tables, 1);
     return 0;
 
 error_codec:
@@ -52,12 +56,19 @@ error_pool:
 
 int zr_server_start(struct zr_server *server)
 {
-    return zr_deferred_free_start(server->deferred);
+    int rc = zr_keeper_start(&server->keeper, &server->pool, server->deferred);
+
+    if (rc == 0) {
+        rc = zr_compactor_start(&server->compactor);
+    }
+    return rc;
 }
 
 void zr_server_fini(struct zr_server *server)
 {
-    zr_deferred_free_stop(server->deferred);
+    zr_compactor_stop(&server->compactor);
+    zr_compactor_fini(&server->compactor);
+    zr_keeper_stop(&server->keeper);
     zr_device_fini(&server->device);
     zr_codec_fini(&server->codec);
     zr_deferred_free_destroy(server->deferred);
@@ -92,6 +103,9 @@ void zr_server_get_stats(struct zr_server *server, struct zr_server_stats *stats
         .pending_free_bytes = difference(pool.stored_bytes, counts.stored_bytes),
         .pending_free_objects = difference(pool.nr_objects, counts.nr_huge + counts.nr_compressed),
         .drained_batches = deferred.nr_drains,
+        .pages_compacted = server->compactor.nr_moved_pages,
+        .spans_compacted = server->compactor.nr_freed_spans,
+        .cold_spans = pool.nr_taken_cold,
     };
 }
 
@@ -113,6 +127,9 @@ void zr_server_print_stats(struct zr_server *server, FILE *out)
         {"mem_used_max", stats.mem_used_max},
         {"same_pages", stats.same_pages},
         {"huge_pages", stats.huge_pages},
+        {"pages_compacted", stats.pages_compacted},
+        {"spans_compacted", stats.spans_compacted},
+        {"cold_spans", stats.cold_spans},
         {"pending_free_bytes", stats.pending_free_bytes},
         {"pending_free_objects", stats.pending_free_objects},
         {"drained_batches", stats.drained_batches},

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Server: everything that one process serves from, put together: one pool, one deferred free, one
-// codec, the device; and its statistics.  The plugin above adds nbdkit, tests and benchmarks stand
-// on it without.
+// Server: everything that one process serves from, put together: one pool with its keeper and
+// compactor, one codec, the device; and its statistics.  The plugin above adds nbdkit, tests and
+// benchmarks stand on it without.
 #ifndef ZR_SERVER_H
 #define ZR_SERVER_H
 
+#include "../allocator/keeper.h"
+#include "compactor.h"
 #include "device.h"
 
 #include <stdint.h>
@@ -22,8 +24,11 @@ struct zr_server_config {
 struct zr_server {
     struct zr_pool pool;
     struct zr_deferred_free *deferred;
+    struct zr_keeper keeper;
     struct zr_codec codec;
+    struct zr_compactor compactor;
     struct zr_device device;
+    struct zr_slot_table *tables[1]; // for the compactor
 };
 
 // 0 or -errno.  Allocates.  Threads start with zr_server_start, after a fork if there is one.
@@ -43,9 +48,12 @@ struct zr_server_stats {
     uint64_t mem_used_max;
     uint64_t same_pages; // same-filled, but not with zeros: those are not stored at all
     uint64_t huge_pages; // stored raw
+    uint64_t pages_compacted;
+    uint64_t spans_compacted; // that became free by it
     uint64_t pending_free_bytes;
     uint64_t pending_free_objects;
     uint64_t drained_batches;
+    uint64_t cold_spans; // taken without their memory having been populated ahead
 };
 
 // Walks the table: some ms per GiB stored; exact when nothing is written meanwhile.

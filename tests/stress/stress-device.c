@@ -8,6 +8,7 @@
 #include "plugin/server.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@
 static struct zr_server server;
 static struct history_log logs[NR_WORKERS];
 static uint64_t nr_ops;
+static atomic_bool must_stop;
 
 static void must(int rc, const char *what)
 {
@@ -50,6 +52,55 @@ static void *work(void *arg)
     return NULL;
 }
 
+// Pages that only the thrasher writes: of the first three leaves, off the windows.
+#define FILLER_SLOTS 1200
+static uint64_t filler_slot(uint64_t i)
+{
+    return i / 400 * 512 + 50 + i % 400;
+}
+
+static void fill_page(unsigned char *page, uint64_t slot)
+{
+    uint64_t i;
+
+    // The same lengths as the watched pages have, so that they share their spans.
+    for (i = 0; i < 4096; i++) {
+        page[i] =
+            i % 512 < 256 ? (unsigned char)((slot * 2654435761u + i) * (i * i + slot) >> 7) : 1;
+    }
+}
+
+// Writes and trims pages at random, so that spans become sparse, then compacts.  A page of its own
+// reads as it was written, or as zeros: the others trim everything now and then.
+static void *thrash(void *arg)
+{
+    static const unsigned char zeros[4096];
+    struct history_log *log = arg;
+    unsigned char page[4096], expected[4096];
+    uint64_t i;
+
+    while (!atomic_load(&must_stop)) {
+        for (i = 0; i < FILLER_SLOTS; i++) {
+            uint64_t slot = filler_slot(i);
+
+            fill_page(expected, slot);
+            must(zr_device_read(&server.device, page, 4096, slot * 4096), "read");
+            if (memcmp(page, expected, 4096) != 0 && memcmp(page, zeros, 4096) != 0) {
+                fprintf(stderr, "page %llu is neither old nor trimmed\n", (unsigned long long)slot);
+                exit(1);
+            }
+            if (history_random(log) % 2) {
+                must(zr_device_write(&server.device, expected, 4096, slot * 4096), "write");
+            } else {
+                must(zr_device_zero(&server.device, 4096, slot * 4096), "zero");
+            }
+        }
+        zr_deferred_free_drain(server.deferred);
+        zr_compactor_pass(&server.compactor, true);
+    }
+    return NULL;
+}
+
 static void read_sector(void *opaque, uint64_t sector, void *buffer)
 {
     (void)opaque;
@@ -62,7 +113,8 @@ static void run(const struct zr_codec_ops *codec, uint64_t seed, double seconds)
         .size_bytes = DISK_BYTES, .limit_bytes = 64 << 20, .codec = codec, .level = 1};
     uint64_t end_ns = history_now_ns() + (uint64_t)(seconds * 1e9);
     struct zr_pool_stats stats;
-    pthread_t threads[NR_WORKERS];
+    struct history_log thrasher_log;
+    pthread_t threads[NR_WORKERS], thrasher;
     uint32_t i;
 
     history_forget();
@@ -71,6 +123,9 @@ static void run(const struct zr_codec_ops *codec, uint64_t seed, double seconds)
     for (i = 0; i < NR_WORKERS; i++) {
         history_log_init(&logs[i], i + 1, seed);
     }
+    history_log_init(&thrasher_log, NR_WORKERS + 1, seed);
+    must_stop = false;
+    must(-pthread_create(&thrasher, NULL, thrash, &thrasher_log), "pthread_create");
     do {
         for (i = 0; i < NR_WORKERS; i++) {
             must(-pthread_create(&threads[i], NULL, work, &logs[i]), "pthread_create");
@@ -81,12 +136,21 @@ static void run(const struct zr_codec_ops *codec, uint64_t seed, double seconds)
         history_check(logs, NR_WORKERS, DISK_BYTES / SECTOR_BYTES, read_sector, NULL);
         nr_ops += NR_WORKERS * OPS_PER_ROUND;
     } while (history_now_ns() < end_ns);
+    must_stop = true;
+    pthread_join(thrasher, NULL);
+    printf("%s: %llu pages moved while in use\n", codec->name,
+           (unsigned long long)server.compactor.nr_moved_pages);
+    if (server.compactor.nr_moved_pages == 0) {
+        fprintf(stderr, "the compactor was not tried\n");
+        exit(1);
+    }
     for (i = 0; i < NR_WORKERS; i++) {
         history_log_fini(&logs[i]);
     }
 
     must(zr_device_zero(&server.device, DISK_BYTES, 0), "zero");
-    zr_deferred_free_drain(server.deferred);
+    zr_compactor_stop(&server.compactor);
+    zr_keeper_stop(&server.keeper);
     zr_pool_get_stats(&server.pool, &stats);
     if (stats.nr_objects != 0 || !zr_pool_is_valid(&server.pool)) {
         fprintf(stderr, "%llu objects leaked\n", (unsigned long long)stats.nr_objects);

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+#include "evacuation.h"
+
+#include <string.h>
+
+#define NR_BUCKETS 32          // spans by how full they are
+#define MIN_CLASS_WASTE 16384u // bytes: less is not worth the walk over the table
+#define WASTE_SHARE 128        // 1/128 of the pool
+
+// The partly used spans of one class, from empty to full.
+struct census {
+    uint32_t nr_spans[NR_BUCKETS];
+    uint64_t nr_used;        // objects in them
+    uint64_t resident_bytes; // memory that they take
+    uint32_t nr_to_empty;
+    uint32_t max_bucket; // spans to empty are in buckets up to here
+};
+
+static uint32_t bucket_of(const struct zr_span *span, uint32_t object_bytes)
+{
+    return zr_span_nr_used(span) * object_bytes / (ZR_SPAN_BYTES / NR_BUCKETS) % NR_BUCKETS;
+}
+
+// A span that looks partly used, and not just being filled.  Racy: try_isolate makes sure.
+static bool is_candidate(const struct zr_pool *pool, const struct zr_span *span, bool is_urgent,
+                         uint32_t *class_nr)
+{
+    uint32_t nr_used = zr_span_nr_used(span);
+
+    *class_nr = zr_span_class(span);
+    return nr_used > 0 && nr_used < ZR_SPAN_BYTES / pool->classes.object_bytes[*class_nr] &&
+           *class_nr != zr_size_class_chunk(&pool->classes) && !zr_span_is_isolated(span) &&
+           (is_urgent || zr_span_is_quiet(span));
+}
+
+static uint64_t opened_spans(struct zr_pool *pool)
+{
+    uint64_t nr;
+
+    pthread_mutex_lock(&pool->span_lock);
+    nr = pool->nr_opened_spans;
+    pthread_mutex_unlock(&pool->span_lock);
+    return nr;
+}
+
+// How many spans of a class to empty, and the bytes that this saves.
+static uint64_t decide(struct census *census, uint32_t object_bytes, bool is_urgent)
+{
+    uint64_t capacity = ZR_SPAN_BYTES / object_bytes;
+    uint64_t saved = census->resident_bytes - census->nr_used * object_bytes;
+    uint64_t nr_spans = 0, nr_kept;
+    uint32_t bucket;
+
+    for (bucket = 0; bucket < NR_BUCKETS; bucket++) {
+        nr_spans += census->nr_spans[bucket];
+    }
+    // The kept ones get full, and what does not fit goes into a fresh span, packed from its start;
+    // without memory for that, one more is kept.
+    nr_kept = (census->nr_used + (is_urgent ? capacity - 1 : 0)) / capacity;
+    if (nr_spans <= nr_kept || (!is_urgent && saved < MIN_CLASS_WASTE)) {
+        return 0;
+    }
+    census->nr_to_empty = (uint32_t)(nr_spans - nr_kept);
+    for (nr_spans = 0, bucket = 0; nr_spans < census->nr_to_empty; bucket++) {
+        nr_spans += census->nr_spans[bucket];
+        census->max_bucket = bucket;
+    }
+    return is_urgent ? (uint64_t)census->nr_to_empty << ZR_SPAN_SHIFT : saved;
+}
+
+bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool, bool is_urgent)
+{
+    struct census census[ZR_NR_CLASSES_MAX];
+    uint64_t nr_opened = opened_spans(pool);
+    uint64_t saved = 0, used = 0;
+    uint32_t class_nr;
+    uint64_t i;
+
+    evacuation->pool = pool;
+    evacuation->nr_spans = 0;
+    memset(census, 0, sizeof census);
+
+    for (i = 0; i < nr_opened; i++) {
+        const struct zr_span *span = zr_pool_span_at(pool, i);
+
+        used += !zr_span_is_empty(span);
+        if (is_candidate(pool, span, is_urgent, &class_nr)) {
+            uint32_t object_bytes = pool->classes.object_bytes[class_nr];
+
+            census[class_nr].nr_spans[bucket_of(span, object_bytes)]++;
+            census[class_nr].nr_used += zr_span_nr_used(span);
+            census[class_nr].resident_bytes += (uint64_t)zr_span_high_water(span) * object_bytes;
+        }
+    }
+    for (class_nr = 0; class_nr < pool->classes.nr_classes; class_nr++) {
+        saved += decide(&census[class_nr], pool->classes.object_bytes[class_nr], is_urgent);
+    }
+    if (saved == 0 || (!is_urgent && saved < (used << ZR_SPAN_SHIFT) / WASTE_SHARE)) {
+        return false;
+    }
+    for (i = 0; i < nr_opened && evacuation->nr_spans < ZR_EVACUATION_MAX_SPANS; i++) {
+        struct zr_span *span = zr_pool_span_at(pool, i);
+
+        if (is_candidate(pool, span, is_urgent, &class_nr) && census[class_nr].nr_to_empty > 0 &&
+            bucket_of(span, pool->classes.object_bytes[class_nr]) <= census[class_nr].max_bucket &&
+            zr_pool_try_isolate(pool, span)) {
+            census[class_nr].nr_to_empty--;
+            evacuation->spans[evacuation->nr_spans++] = (uint32_t)i;
+        }
+    }
+    return evacuation->nr_spans > 0;
+}
+
+uint32_t zr_evacuation_end(struct zr_evacuation *evacuation)
+{
+    uint32_t nr_freed = 0;
+    uint32_t i;
+
+    for (i = 0; i < evacuation->nr_spans; i++) {
+        struct zr_span *span = zr_pool_span_at(evacuation->pool, evacuation->spans[i]);
+
+        nr_freed += zr_span_is_empty(span);
+        zr_pool_put_back(evacuation->pool, span);
+    }
+    evacuation->nr_spans = 0;
+    return nr_freed;
+}

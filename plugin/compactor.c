@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+#include "compactor.h"
+#include "../allocator/rcu.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define SLICE_NS 500000
+#define QUIET_PAUSE_NS 500000
+#define BUSY_PAUSE_NS 5000000
+#define IDLE_PAUSE_NS 100000000
+#define FRUITLESS_NS 20000000     // a full pool is not searched more often
+#define BUSY_REQUESTS_PER_SLICE 4 // in a slice and its pause
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void zr_compactor_init(struct zr_compactor *compactor, struct zr_pool *pool,
+                       struct zr_deferred_free *deferred, struct zr_codec *codec,
+                       struct zr_slot_table **tables, size_t nr_tables)
+{
+    memset(compactor, 0, sizeof *compactor);
+    compactor->pool = pool;
+    compactor->deferred = deferred;
+    compactor->codec = codec;
+    compactor->tables = tables;
+    compactor->nr_tables = nr_tables;
+    pthread_mutex_init(&compactor->pass_lock, NULL);
+}
+
+void zr_compactor_fini(struct zr_compactor *compactor)
+{
+    pthread_mutex_destroy(&compactor->pass_lock);
+}
+
+// Moves the object of a word.  True if it was moved: the old one is to be freed then.  Inside the
+// read-side section in which the word was loaded.
+static bool move_object(struct zr_compactor *compactor, struct zr_slot_table *table, uint64_t slot,
+                        uint64_t word)
+{
+    zr_handle old = zr_handle_of_word(word);
+    zr_handle new;
+
+    if (zr_pool_alloc(compactor->pool, zr_handle_length_bytes(old), &new) < 0) {
+        return false;
+    }
+    memcpy(zr_pool_view(compactor->pool, new), zr_pool_view(compactor->pool, old),
+           zr_handle_length_bytes(old));
+    if (zr_slot_table_replace(table, slot, word, (word ^ old.bits) | new.bits) < 0) {
+        zr_pool_free(compactor->pool, &new.bits, 1); // a writer was faster
+        return false;
+    }
+    return true;
+}
+
+// Does the leaf of a slot, which is its first.
+static void compact_leaf(struct zr_compactor *compactor, struct zr_slot_table *table, uint64_t slot)
+{
+    uint64_t moved[ZR_LEAF_SLOTS];
+    const _Atomic uint64_t *leaf;
+    size_t nr_moved = 0;
+    size_t i;
+
+    zr_rcu_read_lock();
+    leaf = zr_slot_table_leaf(table, slot);
+    for (i = 0; leaf && i < ZR_LEAF_SLOTS; i++) {
+        uint64_t word = atomic_load_explicit(&leaf[i], memory_order_acquire);
+        zr_handle handle = zr_handle_of_word(word);
+
+        if (zr_handle_has_object(handle) && zr_evacuation_wants(compactor->pool, handle) &&
+            move_object(compactor, table, slot + i, word)) {
+            moved[nr_moved++] = word;
+        }
+    }
+    zr_rcu_read_unlock();
+    zr_deferred_free_words(compactor->deferred, moved, nr_moved);
+    atomic_fetch_add_explicit(&compactor->nr_moved_pages, nr_moved, memory_order_relaxed);
+}
+
+static bool begin_pass_locked(struct zr_compactor *compactor, bool is_urgent)
+{
+    compactor->table = 0;
+    compactor->slot = 0;
+    compactor->is_passing = zr_evacuation_begin(&compactor->evacuation, compactor->pool, is_urgent);
+    return compactor->is_passing;
+}
+
+// Goes on with the pass until the time is over, or to its end; then frees the spans that became
+// empty and returns their number.
+static uint64_t continue_pass_locked(struct zr_compactor *compactor, uint64_t until_ns)
+{
+    uint64_t nr_freed;
+
+    while (compactor->table < compactor->nr_tables) {
+        struct zr_slot_table *table = compactor->tables[compactor->table];
+
+        zr_rcu_read_lock();
+        compactor->slot = zr_slot_table_next_leaf(table, compactor->slot);
+        zr_rcu_read_unlock();
+        if (compactor->slot >= table->nr_slots) {
+            compactor->table++;
+            compactor->slot = 0;
+            continue;
+        }
+        compact_leaf(compactor, table, compactor->slot);
+        compactor->slot += ZR_LEAF_SLOTS;
+        if (now_ns() >= until_ns) {
+            return 0;
+        }
+    }
+    zr_deferred_free_drain(compactor->deferred);
+    nr_freed = zr_evacuation_end(&compactor->evacuation);
+    atomic_fetch_add_explicit(&compactor->nr_freed_spans, nr_freed, memory_order_relaxed);
+    compactor->is_passing = false;
+    return nr_freed;
+}
+
+static bool is_busy_locked(struct zr_compactor *compactor)
+{
+    uint64_t requests = zr_codec_nr_gets(compactor->codec);
+    bool is_busy = requests - compactor->seen_requests > BUSY_REQUESTS_PER_SLICE;
+
+    compactor->seen_requests = requests;
+    return is_busy;
+}
+
+static uint64_t work(void *opaque)
+{
+    struct zr_compactor *compactor = opaque;
+    uint64_t pause_ns = IDLE_PAUSE_NS;
+
+    pthread_mutex_lock(&compactor->pass_lock);
+    if (compactor->is_passing || begin_pass_locked(compactor, false)) {
+        pause_ns = is_busy_locked(compactor) ? BUSY_PAUSE_NS : QUIET_PAUSE_NS;
+        continue_pass_locked(compactor, now_ns() + SLICE_NS);
+    }
+    pthread_mutex_unlock(&compactor->pass_lock);
+    return pause_ns;
+}
+
+int zr_compactor_start(struct zr_compactor *compactor)
+{
+    return zr_worker_start(&compactor->worker, work, compactor);
+}
+
+void zr_compactor_stop(struct zr_compactor *compactor)
+{
+    zr_worker_stop(&compactor->worker);
+    pthread_mutex_lock(&compactor->pass_lock);
+    zr_evacuation_end(&compactor->evacuation);
+    compactor->is_passing = false;
+    pthread_mutex_unlock(&compactor->pass_lock);
+}
+
+uint64_t zr_compactor_pass(struct zr_compactor *compactor, bool is_urgent)
+{
+    uint64_t nr_freed = 0;
+
+    pthread_mutex_lock(&compactor->pass_lock);
+    if (compactor->is_passing || begin_pass_locked(compactor, is_urgent)) {
+        nr_freed = continue_pass_locked(compactor, UINT64_MAX);
+    }
+    pthread_mutex_unlock(&compactor->pass_lock);
+    return nr_freed;
+}
+
+bool zr_compactor_reclaim(struct zr_compactor *compactor)
+{
+    uint64_t now = now_ns();
+
+    if (zr_deferred_free_drain(compactor->deferred)) {
+        return true;
+    }
+    // In a pool that is full for good, not every failing write shall search it all.
+    if (now - atomic_load_explicit(&compactor->fruitless_ns, memory_order_relaxed) < FRUITLESS_NS) {
+        return false;
+    }
+    if (zr_compactor_pass(compactor, true) > 0) {
+        return true;
+    }
+    atomic_store_explicit(&compactor->fruitless_ns, now, memory_order_relaxed);
+    return false;
+}
