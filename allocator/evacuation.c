@@ -6,7 +6,6 @@
 
 #define NR_BUCKETS 32          // spans by how full they are
 #define MIN_CLASS_WASTE 16384u // bytes: less is not worth the walk over the table
-#define WASTE_SHARE 128        // 1/128 of the pool
 
 // The partly used spans of one class, from empty to full.
 struct census {
@@ -69,8 +68,11 @@ static uint64_t decide(struct census *census, uint32_t object_bytes, bool is_urg
     return is_urgent ? (uint64_t)census->nr_to_empty << ZR_SPAN_SHIFT : saved;
 }
 
-bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool, bool is_urgent)
+bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
+                         enum zr_urgency urgency)
 {
+    const uint64_t waste_share = urgency == ZR_URGENCY_BUSY ? 16 : 128;
+    const bool is_urgent = urgency == ZR_URGENCY_FULL;
     struct census census[ZR_NR_CLASSES_MAX];
     uint64_t nr_opened = opened_spans(pool);
     uint64_t saved = 0, used = 0;
@@ -96,7 +98,7 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
     for (class_nr = 0; class_nr < pool->classes.nr_classes; class_nr++) {
         saved += decide(&census[class_nr], pool->classes.object_bytes[class_nr], is_urgent);
     }
-    if (saved == 0 || (!is_urgent && saved < (used << ZR_SPAN_SHIFT) / WASTE_SHARE)) {
+    if (saved == 0 || (!is_urgent && saved < (used << ZR_SPAN_SHIFT) / waste_share)) {
         return false;
     }
     for (i = 0; i < nr_opened && evacuation->nr_spans < ZR_EVACUATION_MAX_SPANS; i++) {

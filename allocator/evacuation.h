@@ -27,9 +27,16 @@ struct zr_evacuation {
     uint32_t spans[ZR_EVACUATION_MAX_SPANS]; // isolated ones
 };
 
-// Chooses and isolates.  False if it is not worth it: less than 1/128 of the pool could be saved,
-// or, when is_urgent (the pool is full), not a single span.  Some ms per GiB of pool.
-bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool, bool is_urgent);
+// How much must be saved for an evacuation to be worth it.
+enum zr_urgency {
+    ZR_URGENCY_BUSY,  // 1/16 of the pool: writers are about to fill the holes themselves
+    ZR_URGENCY_QUIET, // 1/128 of the pool
+    ZR_URGENCY_FULL,  // a single span; spans that objects are handed out of are not spared
+};
+
+// Chooses and isolates.  False if it is not worth it.  Some ms per GiB of pool.
+bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
+                         enum zr_urgency urgency);
 
 // Puts all of them back, and returns how many were empty and are free now.
 uint32_t zr_evacuation_end(struct zr_evacuation *evacuation);

@@ -134,7 +134,8 @@ static void release_tail(struct zr_pool *pool, struct zr_pool_class *class, stru
     zr_pool_put_back(pool, span);
 }
 
-// The spans of a class that have a tail worth giving back and are quiet since the last time.
+// The spans that a class hands out of next become quiet when they did not for two windows, and lose
+// their tails then.
 static void release_tails_of_class(struct zr_pool *pool, struct zr_pool_class *class)
 {
     struct zr_span *quiet[TAILS_PER_CLASS];
@@ -144,13 +145,16 @@ static void release_tails_of_class(struct zr_pool *pool, struct zr_pool_class *c
     pthread_mutex_lock(&class->lock);
     cds_list_for_each_entry(span, &class->partial, node)
     {
+        uint32_t nr_windows = span->nr_quiet_windows;
+
         if (nr_seen++ == TAILS_PER_CLASS) {
             break;
         }
-        if (!zr_span_is_quiet(span)) {
-            zr_span_set_quiet(span, true);
-        } else if ((zr_span_high_water(span) - zr_span_end(span)) * span->object_bytes >=
-                   MIN_TAIL_BYTES) {
+        if (nr_windows < ZR_SPAN_QUIET) {
+            zr_span_set_quiet_windows(span, ++nr_windows);
+        }
+        if (nr_windows == ZR_SPAN_QUIET &&
+            (zr_span_high_water(span) - zr_span_end(span)) * span->object_bytes >= MIN_TAIL_BYTES) {
             quiet[nr++] = span;
         }
     }

@@ -74,29 +74,26 @@ static int open_spans_locked(struct zr_pool *pool)
     return 0;
 }
 
-// A free span for a class, a warm one if there is one; NULL at the limit.
-static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr)
+// A free span for a class: a warm one if there is one, for a copy a cold one; NULL at the limit.
+static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr, bool is_copy)
 {
-    struct cds_list_head *from = &pool->warm;
     struct zr_span *span = NULL;
+    bool is_warm;
 
     pthread_mutex_lock(&pool->span_lock);
-    if (pool->nr_warm_spans > 0) {
-        pool->nr_warm_spans--;
-    } else {
-        from = &pool->cold;
-        if (pool->nr_used_spans == pool->max_spans ||
-            (cds_list_empty(from) && open_spans_locked(pool) < 0)) {
-            goto out;
-        }
+    is_warm = pool->nr_warm_spans > 0 &&
+              (!is_copy || pool->nr_used_spans + pool->nr_warm_spans == pool->max_spans);
+    if (!is_warm && (pool->nr_used_spans + pool->nr_warm_spans == pool->max_spans ||
+                     (cds_list_empty(&pool->cold) && open_spans_locked(pool) < 0))) {
+        goto out;
     }
-    span = cds_list_first_entry(from, struct zr_span, node);
+    span = cds_list_first_entry(is_warm ? &pool->warm : &pool->cold, struct zr_span, node);
     cds_list_del(&span->node);
-    zr_span_init(span, (uint8_t)class_nr, pool->classes.object_bytes[class_nr],
-                 from == &pool->warm);
+    zr_span_init(span, (uint8_t)class_nr, pool->classes.object_bytes[class_nr], is_warm);
     pool->nr_used_spans++;
-    pool->nr_taken_spans++;
-    pool->nr_taken_cold += from == &pool->cold;
+    pool->nr_warm_spans -= is_warm;
+    pool->nr_taken_spans += !is_copy;
+    pool->nr_taken_cold += !is_copy && !is_warm;
     if (pool->nr_used_spans + pool->nr_warm_spans > pool->peak_spans) {
         pool->peak_spans = pool->nr_used_spans + pool->nr_warm_spans;
     }
@@ -105,7 +102,7 @@ out:
     return span;
 }
 
-static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t bytes,
+static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t bytes, bool is_copy,
                           zr_handle *handle)
 {
     struct zr_pool_class *class = &pool->class[class_nr];
@@ -115,7 +112,7 @@ static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t byte
 
     pthread_mutex_lock(&class->lock);
     if (cds_list_empty(&class->partial)) {
-        span = get_free_span(pool, class_nr);
+        span = get_free_span(pool, class_nr, is_copy);
         if (!span) {
             pthread_mutex_unlock(&class->lock);
             return -ENOSPC;
@@ -140,12 +137,18 @@ static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t byte
 int zr_pool_alloc(struct zr_pool *pool, uint32_t bytes, zr_handle *handle)
 {
     assert(bytes > 0 && bytes <= ZR_OBJECT_MAX_BYTES);
-    return alloc_in_class(pool, zr_size_class_of(&pool->classes, bytes), bytes, handle);
+    return alloc_in_class(pool, zr_size_class_of(&pool->classes, bytes), bytes, false, handle);
+}
+
+int zr_pool_alloc_copy(struct zr_pool *pool, uint32_t bytes, zr_handle *handle)
+{
+    return alloc_in_class(pool, zr_size_class_of(&pool->classes, bytes), bytes, true, handle);
 }
 
 int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle)
 {
-    int rc = alloc_in_class(pool, zr_size_class_chunk(&pool->classes), ZR_CHUNK_BYTES, handle);
+    int rc =
+        alloc_in_class(pool, zr_size_class_chunk(&pool->classes), ZR_CHUNK_BYTES, false, handle);
 
     if (rc == 0) {
         memset(zr_pool_view(pool, *handle), 0, ZR_CHUNK_BYTES);

@@ -50,7 +50,7 @@ struct zr_pool {
     pthread_mutex_t span_lock; // guards all below
     struct cds_list_head warm, cold;
     uint64_t nr_used_spans, nr_warm_spans;
-    uint64_t nr_taken_spans; // ever, warm or cold: how fast the pool grows
+    uint64_t nr_taken_spans; // ever, but for copies: how fast the pool grows
     uint64_t nr_taken_cold;  // of them cold: their first touch faults in a request
     uint64_t nr_opened_spans;
     uint64_t max_spans;  // the memory limit
@@ -76,6 +76,10 @@ void zr_pool_fini(struct zr_pool *pool);
 
 // An object of 1 to ZR_OBJECT_MAX_BYTES, content undefined.  0, or -ENOSPC at the limit.
 int zr_pool_alloc(struct zr_pool *pool, uint32_t bytes, zr_handle *handle);
+
+// The same for a copy of an object that moves: a span that it needs is a cold one, so that no more
+// of it becomes resident than is used.
+int zr_pool_alloc_copy(struct zr_pool *pool, uint32_t bytes, zr_handle *handle);
 
 // A zeroed chunk.  0, or -ENOSPC at the limit.
 int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle);

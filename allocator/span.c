@@ -21,7 +21,7 @@ void zr_span_init(struct zr_span *span, uint8_t class, uint16_t object_bytes, bo
     span->first_free_word = 0;
     atomic_store_explicit(&span->class, class, memory_order_relaxed);
     atomic_store_explicit(&span->is_isolated, false, memory_order_relaxed);
-    zr_span_set_quiet(span, false);
+    zr_span_set_quiet_windows(span, 0);
     memset(span->used, 0, sizeof span->used);
 }
 
@@ -37,7 +37,7 @@ uint32_t zr_span_take(struct zr_span *span)
     span->used[word] |= UINT64_C(1) << bit;
     span->first_free_word = (uint8_t)word;
     set_nr_used(span, zr_span_nr_used(span) + 1);
-    zr_span_set_quiet(span, zr_span_is_full(span));
+    zr_span_set_quiet_windows(span, zr_span_is_full(span) ? ZR_SPAN_QUIET : 0);
     if (word * 64 + bit >= zr_span_high_water(span)) {
         zr_span_set_high_water(span, word * 64 + bit + 1);
     }

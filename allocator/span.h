@@ -25,6 +25,7 @@
 #include <stdint.h>
 #include <urcu/list.h>
 
+#define ZR_SPAN_QUIET 2
 #define ZR_SPAN_WORDS (ZR_SPAN_BYTES / ZR_OBJECT_MIN_BYTES / 64)
 
 struct zr_span {
@@ -37,7 +38,7 @@ struct zr_span {
     uint8_t first_free_word;
     _Atomic uint8_t class;
     _Atomic bool is_isolated; // in no list: gives no objects out, and its isolator puts it back
-    _Atomic bool is_quiet;    // gave no object out since it was full or the keeper looked
+    _Atomic uint8_t nr_quiet_windows; // how long it gave no object out, up to ZR_SPAN_QUIET
     uint64_t used[ZR_SPAN_WORDS];
 };
 
@@ -80,14 +81,15 @@ static inline bool zr_span_is_isolated(const struct zr_span *span)
     return atomic_load_explicit(&span->is_isolated, memory_order_relaxed);
 }
 
+// Quiet: full, or has not given an object out since the keeper looked twice.
 static inline bool zr_span_is_quiet(const struct zr_span *span)
 {
-    return atomic_load_explicit(&span->is_quiet, memory_order_relaxed);
+    return atomic_load_explicit(&span->nr_quiet_windows, memory_order_relaxed) >= ZR_SPAN_QUIET;
 }
 
-static inline void zr_span_set_quiet(struct zr_span *span, bool is_quiet)
+static inline void zr_span_set_quiet_windows(struct zr_span *span, uint32_t nr)
 {
-    atomic_store_explicit(&span->is_quiet, is_quiet, memory_order_relaxed);
+    atomic_store_explicit(&span->nr_quiet_windows, (uint8_t)nr, memory_order_relaxed);
 }
 
 static inline bool zr_span_is_full(const struct zr_span *span)

@@ -11,8 +11,8 @@
 #define QUIET_PAUSE_NS 500000
 #define BUSY_PAUSE_NS 5000000
 #define IDLE_PAUSE_NS 100000000
-#define FRUITLESS_NS 20000000     // a full pool is not searched more often
-#define BUSY_REQUESTS_PER_SLICE 4 // in a slice and its pause
+#define FRUITLESS_NS 20000000       // a full pool is not searched more often
+#define NS_PER_BUSY_REQUEST 1000000 // more than one in this time: the server is busy
 
 static uint64_t now_ns(void)
 {
@@ -48,7 +48,7 @@ static bool move_object(struct zr_compactor *compactor, struct zr_slot_table *ta
     zr_handle old = zr_handle_of_word(word);
     zr_handle new;
 
-    if (zr_pool_alloc(compactor->pool, zr_handle_length_bytes(old), &new) < 0) {
+    if (zr_pool_alloc_copy(compactor->pool, zr_handle_length_bytes(old), &new) < 0) {
         return false;
     }
     memcpy(zr_pool_view(compactor->pool, new), zr_pool_view(compactor->pool, old),
@@ -84,11 +84,11 @@ static void compact_leaf(struct zr_compactor *compactor, struct zr_slot_table *t
     atomic_fetch_add_explicit(&compactor->nr_moved_pages, nr_moved, memory_order_relaxed);
 }
 
-static bool begin_pass_locked(struct zr_compactor *compactor, bool is_urgent)
+static bool begin_pass_locked(struct zr_compactor *compactor, enum zr_urgency urgency)
 {
     compactor->table = 0;
     compactor->slot = 0;
-    compactor->is_passing = zr_evacuation_begin(&compactor->evacuation, compactor->pool, is_urgent);
+    compactor->is_passing = zr_evacuation_begin(&compactor->evacuation, compactor->pool, urgency);
     return compactor->is_passing;
 }
 
@@ -122,23 +122,28 @@ static uint64_t continue_pass_locked(struct zr_compactor *compactor, uint64_t un
     return nr_freed;
 }
 
+// Whether requests came since the last call at more than a thousand a second.
 static bool is_busy_locked(struct zr_compactor *compactor)
 {
-    uint64_t requests = zr_codec_nr_gets(compactor->codec);
-    bool is_busy = requests - compactor->seen_requests > BUSY_REQUESTS_PER_SLICE;
+    uint64_t nr_requests = zr_codec_nr_gets(compactor->codec) - compactor->seen_requests;
+    uint64_t ns = now_ns() - compactor->seen_ns;
 
-    compactor->seen_requests = requests;
-    return is_busy;
+    compactor->seen_requests += nr_requests;
+    compactor->seen_ns += ns;
+    return nr_requests > ns / NS_PER_BUSY_REQUEST;
 }
 
 static uint64_t work(void *opaque)
 {
     struct zr_compactor *compactor = opaque;
     uint64_t pause_ns = IDLE_PAUSE_NS;
+    bool is_busy;
 
     pthread_mutex_lock(&compactor->pass_lock);
-    if (compactor->is_passing || begin_pass_locked(compactor, false)) {
-        pause_ns = is_busy_locked(compactor) ? BUSY_PAUSE_NS : QUIET_PAUSE_NS;
+    is_busy = is_busy_locked(compactor);
+    if (compactor->is_passing ||
+        begin_pass_locked(compactor, is_busy ? ZR_URGENCY_BUSY : ZR_URGENCY_QUIET)) {
+        pause_ns = is_busy ? BUSY_PAUSE_NS : QUIET_PAUSE_NS;
         continue_pass_locked(compactor, now_ns() + SLICE_NS);
     }
     pthread_mutex_unlock(&compactor->pass_lock);
@@ -159,12 +164,12 @@ void zr_compactor_stop(struct zr_compactor *compactor)
     pthread_mutex_unlock(&compactor->pass_lock);
 }
 
-uint64_t zr_compactor_pass(struct zr_compactor *compactor, bool is_urgent)
+uint64_t zr_compactor_pass(struct zr_compactor *compactor, enum zr_urgency urgency)
 {
     uint64_t nr_freed = 0;
 
     pthread_mutex_lock(&compactor->pass_lock);
-    if (compactor->is_passing || begin_pass_locked(compactor, is_urgent)) {
+    if (compactor->is_passing || begin_pass_locked(compactor, urgency)) {
         nr_freed = continue_pass_locked(compactor, UINT64_MAX);
     }
     pthread_mutex_unlock(&compactor->pass_lock);
@@ -182,7 +187,7 @@ bool zr_compactor_reclaim(struct zr_compactor *compactor)
     if (now - atomic_load_explicit(&compactor->fruitless_ns, memory_order_relaxed) < FRUITLESS_NS) {
         return false;
     }
-    if (zr_compactor_pass(compactor, true) > 0) {
+    if (zr_compactor_pass(compactor, ZR_URGENCY_FULL) > 0) {
         return true;
     }
     atomic_store_explicit(&compactor->fruitless_ns, now, memory_order_relaxed);

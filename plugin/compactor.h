@@ -36,7 +36,7 @@ struct zr_compactor {
     bool is_passing;
     size_t table; // where the pass is
     uint64_t slot;
-    uint64_t seen_requests;
+    uint64_t seen_requests, seen_ns; // when the load was last looked at
     struct zr_evacuation evacuation;
 
     _Atomic uint64_t fruitless_ns; // when an urgent pass last freed nothing
@@ -54,10 +54,9 @@ void zr_compactor_fini(struct zr_compactor *compactor);
 int zr_compactor_start(struct zr_compactor *compactor);
 void zr_compactor_stop(struct zr_compactor *compactor);
 
-// One whole pass now, or the rest of the one under way.  is_urgent: worth it for a single span.
-// Returns the number of spans that it freed.  Blocks, some ms per GiB stored; never allocates from
-// the heap.  Outside read-side sections.
-uint64_t zr_compactor_pass(struct zr_compactor *compactor, bool is_urgent);
+// One whole pass now, or the rest of the one under way.  Returns the number of spans that it freed.
+// Blocks, some ms per GiB stored; never allocates from the heap.  Outside read-side sections.
+uint64_t zr_compactor_pass(struct zr_compactor *compactor, enum zr_urgency urgency);
 
 // For a writer that found the pool full: makes room now, by draining what was extracted, else by
 // an urgent pass.  False if there was nothing to gain.  Blocks as the pass does.

@@ -96,7 +96,7 @@ static void *thrash(void *arg)
             }
         }
         zr_deferred_free_drain(server.deferred);
-        zr_compactor_pass(&server.compactor, true);
+        zr_compactor_pass(&server.compactor, ZR_URGENCY_FULL);
     }
     return NULL;
 }
