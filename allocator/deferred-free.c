@@ -20,6 +20,12 @@
 #define NR_SPARE 64       // chunks set aside for batches
 #define NR_STRIPES_MAX 64 // batches that fill at the same time, about one per CPU
 
+// Of a chunk on the stack.
+struct link {
+    uint32_t below; // place + 1 of the next one, 0 at the bottom
+    struct zr_account *account;
+};
+
 struct stripe {
     pthread_mutex_t lock;
     zr_handle batch; // a chunk, or none
@@ -50,9 +56,9 @@ static uint32_t place_of(zr_handle chunk)
     return (uint32_t)(zr_handle_offset_bytes(chunk) / ZR_CHUNK_BYTES);
 }
 
-static uint32_t *link_at(const struct zr_deferred_free *deferred, uint32_t place)
+static struct link *link_at(const struct zr_deferred_free *deferred, uint32_t place)
 {
-    return (uint32_t *)deferred->links.base + place;
+    return (struct link *)deferred->links.base + place;
 }
 
 static bool try_get_spare(struct zr_deferred_free *deferred, zr_handle *chunk)
@@ -98,9 +104,9 @@ int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **resu
     deferred->nr_stripes = nr_cpus < 1                ? 1
                            : nr_cpus > NR_STRIPES_MAX ? NR_STRIPES_MAX
                                                       : (uint32_t)nr_cpus;
-    rc = zr_arena_init(&deferred->links, ZR_ARENA_PRIVATE, nr_places * sizeof(uint32_t));
+    rc = zr_arena_init(&deferred->links, ZR_ARENA_PRIVATE, nr_places * sizeof(struct link));
     if (rc == 0) {
-        rc = zr_arena_open(&deferred->links, nr_places * sizeof(uint32_t));
+        rc = zr_arena_open(&deferred->links, nr_places * sizeof(struct link));
     }
     for (i = 0; i < deferred->nr_stripes; i++) {
         pthread_mutex_init(&deferred->stripes[i].lock, NULL);
@@ -139,14 +145,17 @@ void zr_deferred_free_destroy(struct zr_deferred_free *deferred)
     free(deferred);
 }
 
-void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk)
+void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk,
+                            struct zr_account *account)
 {
     uint32_t place = place_of(chunk);
+    struct link *link = link_at(deferred, place);
     uint32_t below = atomic_load_explicit(&deferred->top, memory_order_relaxed);
 
     atomic_fetch_add_explicit(&deferred->nr_pushed, 1, memory_order_relaxed);
+    link->account = account;
     do {
-        *link_at(deferred, place) = below;
+        link->below = below;
     } while (!atomic_compare_exchange_weak_explicit(&deferred->top, &below, place + 1,
                                                     memory_order_release, memory_order_relaxed));
 }
@@ -174,7 +183,7 @@ void zr_deferred_free_words(struct zr_deferred_free *deferred, const uint64_t *w
                 }
             }
             if (stripe->nr_words == ZR_CHUNK_WORDS) {
-                zr_deferred_free_chunk(deferred, stripe->batch);
+                zr_deferred_free_chunk(deferred, stripe->batch, NULL);
                 stripe->batch = (zr_handle){0};
             }
         }
@@ -199,16 +208,28 @@ static void flush_stripes(struct zr_deferred_free *deferred)
 
             memset(batch + stripe->nr_words, 0,
                    (ZR_CHUNK_WORDS - stripe->nr_words) * sizeof *batch);
-            zr_deferred_free_chunk(deferred, stripe->batch);
+            zr_deferred_free_chunk(deferred, stripe->batch, NULL);
             stripe->batch = (zr_handle){0};
         }
         pthread_mutex_unlock(&stripe->lock);
     }
 }
 
+static uint64_t sum_lengths(const uint64_t *words)
+{
+    uint64_t bytes = 0;
+    size_t i;
+
+    for (i = 0; i < ZR_CHUNK_WORDS; i++) {
+        bytes += zr_handle_length_bytes(zr_handle_of_word(words[i]));
+    }
+    return bytes;
+}
+
 // Frees what a chunk's words refer to, then the chunk itself.  A directory's words are leaves: that
 // is as deep as it goes.
-static void free_chunk(struct zr_deferred_free *deferred, zr_handle chunk)
+static void free_chunk(struct zr_deferred_free *deferred, zr_handle chunk,
+                       struct zr_account *account)
 {
     const uint64_t *words = zr_pool_view(deferred->pool, chunk);
     size_t i;
@@ -221,10 +242,13 @@ static void free_chunk(struct zr_deferred_free *deferred, zr_handle chunk)
         }
         // All words of a chunk are of one sort: chunks in a directory, objects elsewhere.
         if (!zr_pool_is_chunk(deferred->pool, handle)) {
+            if (account) {
+                zr_account_uncharge(account, sum_lengths(words));
+            }
             zr_pool_free(deferred->pool, words, ZR_CHUNK_WORDS);
             break;
         }
-        free_chunk(deferred, handle);
+        free_chunk(deferred, handle, account);
     }
     if (!try_put_spare(deferred, chunk)) {
         zr_pool_free(deferred->pool, &chunk.bits, 1);
@@ -247,8 +271,10 @@ bool zr_deferred_free_drain(struct zr_deferred_free *deferred)
     while (place != 0) {
         zr_handle chunk = zr_handle_make((uint64_t)(place - 1) * ZR_CHUNK_BYTES, ZR_CHUNK_BYTES);
 
-        place = *link_at(deferred, place - 1);
-        free_chunk(deferred, chunk);
+        struct link link = *link_at(deferred, place - 1);
+
+        free_chunk(deferred, chunk, link.account);
+        place = link.below;
         atomic_fetch_add_explicit(&deferred->nr_popped, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&deferred->drain_lock);

@@ -22,6 +22,7 @@
 #ifndef ZR_DEFERRED_FREE_H
 #define ZR_DEFERRED_FREE_H
 
+#include "account.h"
 #include "pool.h"
 
 #include <stddef.h>
@@ -41,11 +42,13 @@ int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **defe
 void zr_deferred_free_destroy(struct zr_deferred_free *deferred);
 
 // Frees a chunk that nobody can find any more, and everything that its words refer to, chunks in it
-// included, once no reader is left.  Never allocates or blocks; may be inside a read-side section.
-void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk);
+// included, once no reader is left; takes the objects off the account then, unless that is NULL.
+// Never allocates or blocks; may be inside a read-side section.
+void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk,
+                            struct zr_account *account);
 
-// The same for the handles in words.  Never allocates; helps to drain when the batches set aside
-// are used up, so not inside a read-side section.
+// The same for the handles in words, which are off their account already.  Never allocates; helps
+// to drain when the batches set aside are used up, so not inside a read-side section.
 void zr_deferred_free_words(struct zr_deferred_free *deferred, const uint64_t *words,
                             size_t nr_words);
 

@@ -8,11 +8,12 @@
 
 #define MAX_TRIES 8 // of a write that finds no memory
 
-int zr_device_init(struct zr_device *device, uint64_t size_bytes, struct zr_codec *codec,
-                   struct zr_pool *pool, struct zr_deferred_free *deferred,
-                   struct zr_compactor *compactor)
+int zr_device_init(struct zr_device *device, const char *name, uint64_t size_bytes,
+                   uint64_t limit_bytes, struct zr_codec *codec, struct zr_pool *pool,
+                   struct zr_deferred_free *deferred, struct zr_compactor *compactor)
 {
     *device = (struct zr_device){
+        .name = name,
         .size_bytes = size_bytes,
         .codec = codec,
         .pool = pool,
@@ -20,7 +21,7 @@ int zr_device_init(struct zr_device *device, uint64_t size_bytes, struct zr_code
         .compactor = compactor,
     };
     return zr_slot_table_init(&device->table, pool, deferred,
-                              (size_bytes + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES);
+                              (size_bytes + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES, limit_bytes);
 }
 
 void zr_device_fini(struct zr_device *device)
@@ -218,32 +219,38 @@ int zr_device_read(struct zr_device *device, void *buffer, uint64_t bytes, uint6
     return rc;
 }
 
+static int try_write_piece(struct zr_device *device, struct zr_codec_context *context,
+                           const void *buffer, const struct piece *piece)
+{
+    if (piece->nr_slots > 0) {
+        return try_write_pages(device, context, buffer, piece->slot, piece->nr_slots);
+    }
+    return try_write_partial_page(device, context, buffer, piece);
+}
+
 // Writes a piece; buffer NULL stands for zeros, in part of a page.
 static int write_piece(struct zr_device *device, struct zr_codec_context *context,
                        const void *buffer, const struct piece *piece)
 {
-    bool has_gained = true;
+    int rc = try_write_piece(device, context, buffer, piece);
     unsigned nr_tries;
-    int rc = -ENOSPC;
 
-    // Others may take what was made free, so more than one try; the keeper may just have freed what
-    // this one found too little, so one more after nothing was gained.
-    for (nr_tries = 0; nr_tries < MAX_TRIES && rc == -ENOSPC; nr_tries++) {
-        bool had_gained = has_gained;
+    // Others may take what was made free, so more than one try; and one more after nothing was
+    // gained, since the keeper may just have freed what was missing.
+    for (nr_tries = 1; nr_tries < MAX_TRIES && rc == -ENOSPC; nr_tries++) {
+        bool has_gained = zr_compactor_reclaim(device->compactor);
 
-        if (nr_tries > 0) {
-            has_gained = zr_compactor_reclaim(device->compactor);
-        }
-        if (!has_gained && !had_gained) {
+        rc = try_write_piece(device, context, buffer, piece);
+        if (!has_gained) {
             break;
         }
-        if (piece->nr_slots > 0) {
-            rc = try_write_pages(device, context, buffer, piece->slot, piece->nr_slots);
-        } else {
-            rc = try_write_partial_page(device, context, buffer, piece);
-        }
     }
-    return rc;
+    // Its own limit: only what it trimmed before can help, and no other device is to notice.
+    if (rc == -EDQUOT) {
+        zr_deferred_free_drain(device->deferred);
+        rc = try_write_piece(device, context, buffer, piece);
+    }
+    return rc == -EDQUOT ? -ENOSPC : rc;
 }
 
 int zr_device_write(struct zr_device *device, const void *buffer, uint64_t bytes, uint64_t offset)

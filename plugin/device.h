@@ -6,8 +6,9 @@
 //
 // Each page changes at one instant, from all old to all new, whatever else runs; a request over
 // several pages is not atomic as a whole (no disk promises that).  When memory is short a write
-// first has what waits to be freed drained, then sparse spans compacted; only then it fails with
-// -ENOSPC, and within each aligned 2 MiB nothing was changed by it, or all was.
+// first has what waits to be freed drained, then sparse spans compacted; only then, or when the
+// device is at its own limit, it fails with -ENOSPC, and within each aligned 2 MiB nothing was
+// changed by it, or all was.
 //
 // Threads: all calls but init and fini may overlap.  Ranges must lie within the device.
 #ifndef ZR_DEVICE_H
@@ -23,6 +24,7 @@
 #define ZR_DEVICE_MAX_BYTES (UINT64_C(1) << 50)
 
 struct zr_device {
+    const char *name; // of the export; borrowed
     uint64_t size_bytes;
     struct zr_codec *codec;
     struct zr_pool *pool;
@@ -31,10 +33,11 @@ struct zr_device {
     struct zr_slot_table table;
 };
 
-// 0 or -ENOMEM.  All of them are borrowed and may be shared between devices.
-int zr_device_init(struct zr_device *device, uint64_t size_bytes, struct zr_codec *codec,
-                   struct zr_pool *pool, struct zr_deferred_free *deferred,
-                   struct zr_compactor *compactor);
+// limit_bytes bounds the compressed bytes that it may hold; UINT64_MAX: no limit of its own.  0 or
+// -ENOMEM.  All that is pointed to is borrowed and may be shared between devices.
+int zr_device_init(struct zr_device *device, const char *name, uint64_t size_bytes,
+                   uint64_t limit_bytes, struct zr_codec *codec, struct zr_pool *pool,
+                   struct zr_deferred_free *deferred, struct zr_compactor *compactor);
 void zr_device_fini(struct zr_device *device);
 
 // 0 or -EIO (an object is damaged).  Blocks at most for a codec context.

@@ -9,12 +9,18 @@
 
 #define DIRECTORY_SLOTS (ZR_CHUNK_WORDS * ZR_LEAF_SLOTS)
 
+static uint32_t length_of(uint64_t word)
+{
+    return zr_handle_length_bytes(zr_handle_of_word(word));
+}
+
 int zr_slot_table_init(struct zr_slot_table *table, struct zr_pool *pool,
-                       struct zr_deferred_free *deferred, uint64_t nr_slots)
+                       struct zr_deferred_free *deferred, uint64_t nr_slots, uint64_t limit_bytes)
 {
     *table = (struct zr_slot_table){
         .pool = pool,
         .deferred = deferred,
+        .account.limit_bytes = limit_bytes,
         .nr_slots = nr_slots,
         .nr_root_entries = (nr_slots + DIRECTORY_SLOTS - 1) / DIRECTORY_SLOTS,
     };
@@ -25,6 +31,7 @@ int zr_slot_table_init(struct zr_slot_table *table, struct zr_pool *pool,
 void zr_slot_table_fini(struct zr_slot_table *table)
 {
     zr_slot_table_extract(table, 0, table->nr_slots);
+    zr_deferred_free_drain(table->deferred); // the account is in use until then
     free(table->root);
     table->root = NULL;
 }
@@ -103,7 +110,9 @@ uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slo
 int zr_slot_table_store(struct zr_slot_table *table, uint64_t first_slot, uint64_t *words,
                         size_t nr_words)
 {
+    uint64_t new_bytes = 0, seen_bytes = 0, old_bytes = 0, growth = 0;
     _Atomic uint64_t *leaf;
+    int rc = 0;
     size_t i;
 
     zr_rcu_read_lock();
@@ -111,28 +120,46 @@ int zr_slot_table_store(struct zr_slot_table *table, uint64_t first_slot, uint64
     if (leaf) {
         leaf += first_slot % ZR_LEAF_SLOTS;
         for (i = 0; i < nr_words; i++) {
-            words[i] = atomic_exchange_explicit(&leaf[i], words[i], memory_order_acq_rel);
+            new_bytes += length_of(words[i]);
+            seen_bytes += length_of(atomic_load_explicit(&leaf[i], memory_order_relaxed));
         }
+        // An owner at its limit may still overwrite, so only the growth is charged ahead.
+        growth = new_bytes > seen_bytes ? new_bytes - seen_bytes : 0;
+        rc = zr_account_try_charge(&table->account, growth) ? 0 : -EDQUOT;
+    } else {
+        rc = -ENOSPC;
+    }
+    for (i = 0; rc == 0 && i < nr_words; i++) {
+        words[i] = atomic_exchange_explicit(&leaf[i], words[i], memory_order_acq_rel);
+        old_bytes += length_of(words[i]);
     }
     zr_rcu_read_unlock();
-    if (!leaf) {
-        return -ENOSPC;
+    if (rc == 0) {
+        // Unsigned: where new is more than growth and old, this adds the difference.
+        zr_account_uncharge(&table->account, growth + old_bytes - new_bytes);
+        zr_deferred_free_words(table->deferred, words, nr_words);
     }
-    zr_deferred_free_words(table->deferred, words, nr_words);
-    return 0;
+    return rc;
 }
 
 int zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t old, uint64_t word)
 {
+    uint64_t old_bytes = length_of(old), new_bytes = length_of(word);
+    uint64_t growth = new_bytes > old_bytes ? new_bytes - old_bytes : 0;
     _Atomic uint64_t *leaf = get_leaf(table, slot);
 
     if (!leaf) {
         return -ENOSPC;
     }
+    if (!zr_account_try_charge(&table->account, growth)) {
+        return -EDQUOT;
+    }
     if (!atomic_compare_exchange_strong_explicit(&leaf[slot % ZR_LEAF_SLOTS], &old, word,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
+        zr_account_uncharge(&table->account, growth);
         return -EAGAIN;
     }
+    zr_account_uncharge(&table->account, growth + old_bytes - new_bytes);
     return 0;
 }
 
@@ -146,7 +173,7 @@ static void detach(struct zr_slot_table *table, _Atomic uint64_t *entry)
     }
     handle.bits = atomic_exchange_explicit(entry, 0, memory_order_acq_rel);
     if (zr_handle_has_object(handle)) {
-        zr_deferred_free_chunk(table->deferred, handle);
+        zr_deferred_free_chunk(table->deferred, handle, &table->account);
     }
 }
 
@@ -154,6 +181,7 @@ static void extract_in_leaf(struct zr_slot_table *table, uint64_t first_slot, ui
 {
     uint64_t words[ZR_LEAF_SLOTS];
     _Atomic uint64_t *leaf;
+    uint64_t bytes = 0;
     size_t nr_words = 0;
     uint64_t i;
 
@@ -163,12 +191,14 @@ static void extract_in_leaf(struct zr_slot_table *table, uint64_t first_slot, ui
         leaf += first_slot % ZR_LEAF_SLOTS;
         for (i = 0; i < nr_slots; i++) {
             if (atomic_load_explicit(&leaf[i], memory_order_relaxed) != ZR_SLOT_EMPTY) {
-                words[nr_words++] =
+                words[nr_words] =
                     atomic_exchange_explicit(&leaf[i], ZR_SLOT_EMPTY, memory_order_acq_rel);
+                bytes += length_of(words[nr_words++]);
             }
         }
     }
     zr_rcu_read_unlock();
+    zr_account_uncharge(&table->account, bytes);
     zr_deferred_free_words(table->deferred, words, nr_words);
 }
 
@@ -227,7 +257,7 @@ void zr_slot_table_count(const struct zr_slot_table *table, struct zr_slot_count
             }
             counts->nr_huge += kind == ZR_SLOT_HUGE;
             counts->nr_compressed += kind != ZR_SLOT_HUGE;
-            counts->stored_bytes += zr_handle_length_bytes(zr_handle_of_word(word));
+            counts->stored_bytes += length_of(word);
         }
         zr_rcu_read_unlock();
     }

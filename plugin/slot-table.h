@@ -32,16 +32,18 @@
 struct zr_slot_table {
     struct zr_pool *pool;
     struct zr_deferred_free *deferred;
+    struct zr_account account; // of the objects in it
     uint64_t nr_slots;
     uint64_t nr_root_entries;
     _Atomic uint64_t *root;
 };
 
-// 0 or -ENOMEM.  Allocates 8 bytes per GiB of device.
+// For objects of limit_bytes at most (UINT64_MAX: no limit).  0 or -ENOMEM.  Allocates 8 bytes per
+// GiB of device.
 int zr_slot_table_init(struct zr_slot_table *table, struct zr_pool *pool,
-                       struct zr_deferred_free *deferred, uint64_t nr_slots);
+                       struct zr_deferred_free *deferred, uint64_t nr_slots, uint64_t limit_bytes);
 
-// Extracts everything, then frees the root.
+// Extracts and drains everything, then frees the root.
 void zr_slot_table_fini(struct zr_slot_table *table);
 
 // The leaf of a slot, NULL if nothing is stored in its 2 MiB.  Inside a read-side section, and
@@ -53,14 +55,15 @@ const _Atomic uint64_t *zr_slot_table_leaf(const struct zr_slot_table *table, ui
 uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slot);
 
 // Exchanges the words of nr_words slots, all in one leaf, for those in words, and hands the objects
-// of the old ones to deferred free.  0, or -ENOSPC (no memory for a leaf; nothing was exchanged).
+// of the old ones to deferred free.  0; -ENOSPC: no memory for a leaf; -EDQUOT: over the limit.  On
+// failure nothing was exchanged.  Writers that race may pass the limit by what they exchange.
 // words is used as scratch space.  Outside a read-side section; never allocates from the heap.
 int zr_slot_table_store(struct zr_slot_table *table, uint64_t first_slot, uint64_t *words,
                         size_t nr_words);
 
-// Exchanges one word if it still is old.  0; -EAGAIN: it is not; -ENOSPC as above.  Inside the
-// read-side section in which old was loaded, so that its handle cannot have come back meanwhile.
-// The caller hands old to deferred free when it has left the section.
+// Exchanges one word if it still is old.  0; -EAGAIN: it is not; -ENOSPC, -EDQUOT as above.  Inside
+// the read-side section in which old was loaded, so that its handle cannot have come back
+// meanwhile. The caller hands old to deferred free when it has left the section.
 int zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t old, uint64_t word);
 
 // Extract: empties the slots of a range and hands what was in them to deferred free.  Whole leaves

@@ -6,9 +6,13 @@
 #include "parse.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -25,6 +29,7 @@ struct connection {
 static struct zr_server_config config;
 static const char *level_text; // checked when the codec is known, whatever the order given
 static const char *stats_export;
+static int has_mlock, has_local_swap; // mlock=on, local-swap=on
 static struct zr_server server;
 
 // One line that names the parameter and its value; returns what a callback returns on failure.
@@ -34,33 +39,122 @@ static int bad_value(const char *key, const char *value, const char *why)
     return -1;
 }
 
-static int config_size(const char *key, const char *value, uint64_t max_bytes, uint64_t *bytes)
+static int config_size(const char *key, const char *value, const char *text, uint64_t max_bytes,
+                       uint64_t *bytes)
 {
-    int rc;
+    int rc = zr_parse_size(text, bytes);
 
-    if (*bytes > 0) {
-        return bad_value(key, value, "given twice");
-    }
-    rc = zr_parse_size(value, bytes);
     if (rc == -EINVAL) {
         return bad_value(key, value, "not a size (a number of bytes, or one with K, M, G, T or P)");
     }
     if (rc < 0 || *bytes == 0 || *bytes > max_bytes) {
         return bad_value(key, value,
                          max_bytes == ZR_DEVICE_MAX_BYTES
-                             ? "out of range (1 byte to 1P)"
-                             : "out of range (1 byte to the memory of the machine)");
+                             ? "the size is out of range (1 byte to 1P)"
+                             : "the limit is out of range (1 byte to 8E)");
     }
     return 0;
+}
+
+static const struct zr_export_config *find_export(const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < config.nr_exports; i++) {
+        if (strcmp(config.exports[i].name, name) == 0) {
+            return &config.exports[i];
+        }
+    }
+    return NULL;
+}
+
+// Takes the name over.
+static int add_export(char *name, uint64_t size_bytes, uint64_t limit_bytes)
+{
+    struct zr_export_config *exports =
+        realloc(config.exports, (config.nr_exports + 1) * sizeof *exports);
+
+    if (!exports) {
+        nbdkit_error("cannot add an export: %s", strerrordesc_np(errno));
+        return -1;
+    }
+    config.exports = exports;
+    exports[config.nr_exports++] = (struct zr_export_config){
+        .name = name,
+        .size_bytes = size_bytes,
+        .limit_bytes = limit_bytes,
+    };
+    return 0;
+}
+
+// NAME:SIZE[:LIMIT]
+static int config_export(const char *key, const char *value)
+{
+    static const char name_characters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    uint64_t size_bytes, limit_bytes = UINT64_MAX;
+    char *name = strdup(value);
+    char *size = name ? strchr(name, ':') : NULL;
+    char *limit = size ? strchr(size + 1, ':') : NULL;
+    int rc;
+
+    if (!size) {
+        rc = bad_value(key, value, "not NAME:SIZE or NAME:SIZE:LIMIT");
+        goto out;
+    }
+    *size++ = '\0';
+    if (limit) {
+        *limit++ = '\0';
+    }
+    if (name[0] == '\0' || name[strspn(name, name_characters)] != '\0' || strlen(name) > 255) {
+        rc = bad_value(key, value, "a name is 1 to 255 letters, digits, dots, dashes, underscores");
+    } else if (find_export(name)) {
+        rc = bad_value(key, value, "there is an export of that name already");
+    } else {
+        rc = config_size(key, value, size, ZR_DEVICE_MAX_BYTES, &size_bytes);
+        if (rc == 0 && limit) {
+            rc = config_size(key, value, limit, INT64_MAX, &limit_bytes);
+        }
+    }
+    if (rc == 0) {
+        return add_export(name, size_bytes, limit_bytes);
+    }
+out:
+    free(name);
+    return rc;
+}
+
+static int config_default_export(const char *key, const char *value)
+{
+    uint64_t size_bytes;
+    char *name;
+
+    if (find_export("")) {
+        return bad_value(key, value, "given twice");
+    }
+    if (config_size(key, value, value, ZR_DEVICE_MAX_BYTES, &size_bytes) < 0) {
+        return -1;
+    }
+    name = strdup("");
+    return name ? add_export(name, size_bytes, UINT64_MAX) : -1;
+}
+
+static int config_switch(const char *key, const char *value, int *is_on)
+{
+    *is_on = strcmp(value, "on") == 0;
+    return *is_on || strcmp(value, "off") == 0 ? 0 : bad_value(key, value, "on or off");
 }
 
 static int zramswap_config(const char *key, const char *value)
 {
     if (strcmp(key, "size") == 0) {
-        return config_size(key, value, ZR_DEVICE_MAX_BYTES, &config.size_bytes);
+        return config_default_export(key, value);
+    }
+    if (strcmp(key, "export") == 0) {
+        return config_export(key, value);
     }
     if (strcmp(key, "limit") == 0) {
-        return config_size(key, value, INT64_MAX, &config.limit_bytes);
+        return config_size(key, value, value, INT64_MAX, &config.limit_bytes);
     }
     if (strcmp(key, "compression") == 0) {
         config.codec = zr_codec_find(value);
@@ -69,6 +163,12 @@ static int zramswap_config(const char *key, const char *value)
     if (strcmp(key, "level") == 0) {
         level_text = value;
         return 0;
+    }
+    if (strcmp(key, "mlock") == 0) {
+        return config_switch(key, value, &has_mlock);
+    }
+    if (strcmp(key, "local-swap") == 0) {
+        return config_switch(key, value, &has_local_swap);
     }
     if (strcmp(key, "stats-export") == 0) {
         stats_export = value;
@@ -101,9 +201,12 @@ static int config_level(void)
 
 static int zramswap_config_complete(void)
 {
-    if (config.size_bytes == 0) {
+    if (config.nr_exports == 0) {
         nbdkit_error("size= is missing: give the size of the swap device, for example size=4G");
         return -1;
+    }
+    if (stats_export && find_export(stats_export)) {
+        return bad_value("stats-export", stats_export, "there is a disk of that name already");
     }
     if (!config.codec) {
         config.codec = zr_codecs[0];
@@ -113,9 +216,15 @@ static int zramswap_config_complete(void)
 
 #define zramswap_config_help                                                                       \
     "size=SIZE           (required) Size of the swap device, 1 byte to 1P.\n"                      \
+    "export=NAME:SIZE[:LIMIT]\n"                                                                   \
+    "                    One more device, under this export name; LIMIT bounds the\n"              \
+    "                    compressed memory that it may hold.  May be repeated, and size=\n"        \
+    "                    may then be left out.\n"                                                  \
     "compression=CODEC   lz4 or zstd; default lz4.\n"                                              \
     "level=N             Compression level, for zstd; default 1.\n"                                \
     "limit=SIZE          Most memory for what is stored; default all of the machine.\n"            \
+    "mlock=on|off        Lock all memory of the server; default off.\n"                            \
+    "local-swap=on|off   The kernel of this machine swaps on the device; default off.\n"           \
     "stats-export=NAME   Serve statistics as JSON on the read-only export NAME."
 
 static void zramswap_dump_plugin(void)
@@ -131,7 +240,47 @@ static void zramswap_dump_plugin(void)
         }
     }
     printf("zramswap_compression_default=%s\n", zr_codecs[0]->name);
-    printf("zramswap_features=trim fast-zero extents fua multi-conn stats-export limit\n");
+    printf("zramswap_features=trim fast-zero extents fua multi-conn exports limit mlock local-swap "
+           "stats-export\n");
+}
+
+// On fault: a reservation is not filled, and freed memory still goes back.
+static int lock_memory(void)
+{
+    if (has_mlock && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) {
+        nbdkit_error("mlock=on: the system does not let memory be locked (%s): raise "
+                     "RLIMIT_MEMLOCK (ulimit -l unlimited, in a unit LimitMEMLOCK=infinity)",
+                     strerrordesc_np(errno));
+        return -1;
+    }
+    return 0;
+}
+
+// The kernel that waits for this process to make room must not be waited for by it, nor kill it.
+static int prepare_for_local_swap(void)
+{
+    static const char lowest[] = "-1000";
+    int fd;
+    ssize_t written;
+
+    if (!has_local_swap) {
+        return 0;
+    }
+    if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0) {
+        nbdkit_error("local-swap=on: cannot become an I/O flusher (%s): needs CAP_SYS_RESOURCE",
+                     strerrordesc_np(errno));
+        return -1;
+    }
+    fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    written = fd < 0 ? -1 : write(fd, lowest, sizeof lowest - 1);
+    if (written < 0) {
+        nbdkit_error("local-swap=on: cannot set the OOM score (%s): needs CAP_SYS_RESOURCE",
+                     strerrordesc_np(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return written < 0 ? -1 : 0;
 }
 
 // Before the fork, so that the user sees what fails; the threads come after it.
@@ -143,18 +292,21 @@ static int zramswap_get_ready(void)
         nbdkit_error("cannot set memory aside for the store: %s", strerrordesc_np(-rc));
         return -1;
     }
-    return 0;
+    return lock_memory() < 0 || prepare_for_local_swap() < 0 ? -1 : 0;
 }
 
+// A fork drops memory locks.  Threads that start from here on, nbdkit's too, inherit the rest.
 static int zramswap_after_fork(void)
 {
-    int rc = zr_server_start(&server);
+    int rc = lock_memory();
 
-    if (rc < 0) {
-        nbdkit_error("cannot start the background thread: %s", strerrordesc_np(-rc));
-        return -1;
+    if (rc == 0) {
+        rc = zr_server_start(&server);
+        if (rc < 0) {
+            nbdkit_error("cannot start the background threads: %s", strerrordesc_np(-rc));
+        }
     }
-    return 0;
+    return rc < 0 ? -1 : 0;
 }
 
 static void zramswap_cleanup(void)
@@ -162,29 +314,68 @@ static void zramswap_cleanup(void)
     zr_server_fini(&server);
 }
 
+static void zramswap_unload(void)
+{
+    while (config.nr_exports > 0) {
+        free(config.exports[--config.nr_exports].name);
+    }
+    free(config.exports);
+}
+
+static int zramswap_list_exports(int readonly, int is_tls, struct nbdkit_exports *exports)
+{
+    size_t i;
+
+    (void)readonly;
+    (void)is_tls;
+    for (i = 0; i < config.nr_exports; i++) {
+        if (nbdkit_add_export(exports, config.exports[i].name, "compressed swap") < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+// One document per connection, so that what a client reads is of one moment.
+static int make_statistics(struct connection *connection)
+{
+    FILE *text = open_memstream(&connection->text, &connection->text_bytes);
+    int rc = text ? zr_server_print_stats(&server, text) : -errno;
+
+    if (text && fclose(text) != 0) {
+        rc = -errno;
+    }
+    if (rc < 0) {
+        nbdkit_error("cannot make the statistics: %s", strerrordesc_np(-rc));
+        free(connection->text);
+    }
+    return rc;
+}
+
 static void *zramswap_open(int readonly)
 {
     struct connection *connection = calloc(1, sizeof *connection);
     const char *name = nbdkit_export_name();
-    FILE *text;
+    int rc = 0;
 
     (void)readonly;
-    if (!connection) {
+    if (!connection || !name) {
         nbdkit_error("cannot open: %s", strerrordesc_np(errno));
-        return NULL;
+        rc = -1;
+    } else if (stats_export && strcmp(name, stats_export) == 0) {
+        rc = make_statistics(connection);
+    } else {
+        connection->device = zr_server_find(&server, name);
+        // Without export= there is one disk, whatever a client calls it.
+        if (!connection->device && config.nr_exports == 1 && config.exports[0].name[0] == '\0') {
+            connection->device = &server.devices[0];
+        }
+        if (!connection->device) {
+            nbdkit_error("there is no export '%s'", name);
+            rc = -1;
+        }
     }
-    if (!stats_export || !name || strcmp(name, stats_export) != 0) {
-        connection->device = &server.device;
-        return connection;
-    }
-    // One document per connection, so that what a client reads is of one moment.
-    text = open_memstream(&connection->text, &connection->text_bytes);
-    if (text) {
-        zr_server_print_stats(&server, text);
-    }
-    if (!text || fclose(text) != 0) {
-        nbdkit_error("cannot make the statistics: %s", strerrordesc_np(errno));
-        free(connection->text);
+    if (rc < 0) {
         free(connection);
         return NULL;
     }
@@ -347,6 +538,8 @@ static struct nbdkit_plugin plugin = {
     .get_ready = zramswap_get_ready,
     .after_fork = zramswap_after_fork,
     .cleanup = zramswap_cleanup,
+    .unload = zramswap_unload,
+    .list_exports = zramswap_list_exports,
     .open = zramswap_open,
     .close = zramswap_close,
     .export_description = zramswap_export_description,

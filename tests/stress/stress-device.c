@@ -17,6 +17,7 @@
 #define DISK_BYTES ((UINT64_C(3) << 21) + 5 * 4096 + 512)
 
 static struct zr_server server;
+static struct zr_device *device;
 static struct history_log logs[NR_WORKERS];
 static uint64_t nr_ops;
 static atomic_bool must_stop;
@@ -41,11 +42,11 @@ static void *work(void *arg)
         uint64_t offset = op.first_sector * SECTOR_BYTES;
 
         if (op.kind == OP_READ) {
-            must(zr_device_read(&server.device, buffer, bytes, offset), "read");
+            must(zr_device_read(device, buffer, bytes, offset), "read");
         } else if (op.kind == OP_WRITE) {
-            must(zr_device_write(&server.device, buffer, bytes, offset), "write");
+            must(zr_device_write(device, buffer, bytes, offset), "write");
         } else {
-            must(zr_device_zero(&server.device, bytes, offset), "zero");
+            must(zr_device_zero(device, bytes, offset), "zero");
         }
         history_end(log, &op, buffer);
     }
@@ -84,15 +85,15 @@ static void *thrash(void *arg)
             uint64_t slot = filler_slot(i);
 
             fill_page(expected, slot);
-            must(zr_device_read(&server.device, page, 4096, slot * 4096), "read");
+            must(zr_device_read(device, page, 4096, slot * 4096), "read");
             if (memcmp(page, expected, 4096) != 0 && memcmp(page, zeros, 4096) != 0) {
                 fprintf(stderr, "page %llu is neither old nor trimmed\n", (unsigned long long)slot);
                 exit(1);
             }
             if (history_random(log) % 2) {
-                must(zr_device_write(&server.device, expected, 4096, slot * 4096), "write");
+                must(zr_device_write(device, expected, 4096, slot * 4096), "write");
             } else {
-                must(zr_device_zero(&server.device, 4096, slot * 4096), "zero");
+                must(zr_device_zero(device, 4096, slot * 4096), "zero");
             }
         }
         zr_deferred_free_drain(server.deferred);
@@ -104,13 +105,15 @@ static void *thrash(void *arg)
 static void read_sector(void *opaque, uint64_t sector, void *buffer)
 {
     (void)opaque;
-    must(zr_device_read(&server.device, buffer, SECTOR_BYTES, sector * SECTOR_BYTES), "read");
+    must(zr_device_read(device, buffer, SECTOR_BYTES, sector * SECTOR_BYTES), "read");
 }
 
 static void run(const struct zr_codec_ops *codec, uint64_t seed, double seconds)
 {
+    struct zr_export_config export = {
+        .name = "", .size_bytes = DISK_BYTES, .limit_bytes = UINT64_MAX};
     const struct zr_server_config config = {
-        .size_bytes = DISK_BYTES, .limit_bytes = 64 << 20, .codec = codec, .level = 1};
+        .exports = &export, .nr_exports = 1, .limit_bytes = 64 << 20, .codec = codec, .level = 1};
     uint64_t end_ns = history_now_ns() + (uint64_t)(seconds * 1e9);
     struct zr_pool_stats stats;
     struct history_log thrasher_log;
@@ -119,6 +122,7 @@ static void run(const struct zr_codec_ops *codec, uint64_t seed, double seconds)
 
     history_forget();
     must(zr_server_init(&server, &config), "init");
+    device = &server.devices[0];
     must(zr_server_start(&server), "start");
     for (i = 0; i < NR_WORKERS; i++) {
         history_log_init(&logs[i], i + 1, seed);
@@ -148,11 +152,12 @@ static void run(const struct zr_codec_ops *codec, uint64_t seed, double seconds)
         history_log_fini(&logs[i]);
     }
 
-    must(zr_device_zero(&server.device, DISK_BYTES, 0), "zero");
+    must(zr_device_zero(device, DISK_BYTES, 0), "zero");
     zr_compactor_stop(&server.compactor);
     zr_keeper_stop(&server.keeper);
     zr_pool_get_stats(&server.pool, &stats);
-    if (stats.nr_objects != 0 || !zr_pool_is_valid(&server.pool)) {
+    if (stats.nr_objects != 0 || device->table.account.stored_bytes != 0 ||
+        !zr_pool_is_valid(&server.pool)) {
         fprintf(stderr, "%llu objects leaked\n", (unsigned long long)stats.nr_objects);
         abort();
     }
