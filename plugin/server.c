@@ -55,11 +55,14 @@ static void fini_devices(struct zr_server *server)
 
 int zr_server_init(struct zr_server *server, const struct zr_server_config *config)
 {
+    uint64_t limit_bytes = machine_memory_bytes();
     int rc;
 
     *server = (struct zr_server){0};
-    rc = zr_pool_init(&server->pool,
-                      config->limit_bytes ? config->limit_bytes : machine_memory_bytes());
+    if (config->limit_bytes > 0 && config->limit_bytes < limit_bytes) {
+        limit_bytes = config->limit_bytes;
+    }
+    rc = zr_pool_init(&server->pool, limit_bytes);
     if (rc < 0) {
         return rc;
     }

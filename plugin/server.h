@@ -23,7 +23,8 @@ struct zr_export_config {
 struct zr_server_config {
     struct zr_export_config *exports; // names stay borrowed while the server lives
     size_t nr_exports;
-    uint64_t limit_bytes; // of all memory for what is stored; 0: the RAM and swap of the machine
+    uint64_t limit_bytes; // of all memory for what is stored; 0, or more than the RAM and swap of
+                          // the machine: those
     const struct zr_codec_ops *codec;
     int level; // ignored if the codec has none
 };

@@ -19,6 +19,8 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
+#define MIN_LIMIT_BYTES (1 << 20) // the batches set aside for freeing must fit
+
 // What one connection talks to: the device, or, if text is not NULL, a statistics document.
 struct connection {
     struct zr_device *device;
@@ -39,7 +41,7 @@ static int bad_value(const char *key, const char *value, const char *why)
     return -1;
 }
 
-static int config_size(const char *key, const char *value, const char *text, uint64_t max_bytes,
+static int config_size(const char *key, const char *value, const char *text, uint64_t min_bytes,
                        uint64_t *bytes)
 {
     int rc = zr_parse_size(text, bytes);
@@ -47,11 +49,10 @@ static int config_size(const char *key, const char *value, const char *text, uin
     if (rc == -EINVAL) {
         return bad_value(key, value, "not a size (a number of bytes, or one with K, M, G, T or P)");
     }
-    if (rc < 0 || *bytes == 0 || *bytes > max_bytes) {
+    if (rc < 0 || *bytes < min_bytes || *bytes > ZR_DEVICE_MAX_BYTES) {
         return bad_value(key, value,
-                         max_bytes == ZR_DEVICE_MAX_BYTES
-                             ? "the size is out of range (1 byte to 1P)"
-                             : "the limit is out of range (1 byte to 8E)");
+                         min_bytes == MIN_LIMIT_BYTES ? "out of range (1M to 1P)"
+                                                      : "out of range (1 byte to 1P)");
     }
     return 0;
 }
@@ -111,9 +112,9 @@ static int config_export(const char *key, const char *value)
     } else if (find_export(name)) {
         rc = bad_value(key, value, "there is an export of that name already");
     } else {
-        rc = config_size(key, value, size, ZR_DEVICE_MAX_BYTES, &size_bytes);
+        rc = config_size(key, value, size, 1, &size_bytes);
         if (rc == 0 && limit) {
-            rc = config_size(key, value, limit, INT64_MAX, &limit_bytes);
+            rc = config_size(key, value, limit, 1, &limit_bytes);
         }
     }
     if (rc == 0) {
@@ -132,7 +133,7 @@ static int config_default_export(const char *key, const char *value)
     if (find_export("")) {
         return bad_value(key, value, "given twice");
     }
-    if (config_size(key, value, value, ZR_DEVICE_MAX_BYTES, &size_bytes) < 0) {
+    if (config_size(key, value, value, 1, &size_bytes) < 0) {
         return -1;
     }
     name = strdup("");
@@ -154,7 +155,7 @@ static int zramswap_config(const char *key, const char *value)
         return config_export(key, value);
     }
     if (strcmp(key, "limit") == 0) {
-        return config_size(key, value, value, INT64_MAX, &config.limit_bytes);
+        return config_size(key, value, value, MIN_LIMIT_BYTES, &config.limit_bytes);
     }
     if (strcmp(key, "compression") == 0) {
         config.codec = zr_codec_find(value);
