@@ -81,10 +81,15 @@ static inline bool zr_span_is_isolated(const struct zr_span *span)
     return atomic_load_explicit(&span->is_isolated, memory_order_relaxed);
 }
 
+static inline uint32_t zr_span_quiet_windows(const struct zr_span *span)
+{
+    return atomic_load_explicit(&span->nr_quiet_windows, memory_order_relaxed);
+}
+
 // Quiet: full, or has not given an object out since the keeper looked twice.
 static inline bool zr_span_is_quiet(const struct zr_span *span)
 {
-    return atomic_load_explicit(&span->nr_quiet_windows, memory_order_relaxed) >= ZR_SPAN_QUIET;
+    return zr_span_quiet_windows(span) >= ZR_SPAN_QUIET;
 }
 
 static inline void zr_span_set_quiet_windows(struct zr_span *span, uint32_t nr)

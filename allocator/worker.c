@@ -73,3 +73,11 @@ void zr_worker_stop(struct zr_worker *worker)
     pthread_mutex_destroy(&worker->lock);
     worker->is_running = false;
 }
+
+uint64_t zr_worker_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}

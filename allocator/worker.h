@@ -30,4 +30,7 @@ int zr_worker_start(struct zr_worker *worker, zr_work work, void *opaque);
 // zeroed, or stopped before).
 void zr_worker_stop(struct zr_worker *worker);
 
+// Of the monotonic clock.
+uint64_t zr_worker_now_ns(void);
+
 #endif

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #define SLICE_NS 500000
 #define QUIET_PAUSE_NS 500000
@@ -13,14 +12,6 @@
 #define IDLE_PAUSE_NS 100000000
 #define FRUITLESS_NS 20000000       // a full pool is not searched more often
 #define NS_PER_BUSY_REQUEST 1000000 // more than one in this time: the server is busy
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 void zr_compactor_init(struct zr_compactor *compactor, struct zr_pool *pool,
                        struct zr_deferred_free *deferred, struct zr_codec *codec,
@@ -111,7 +102,7 @@ static uint64_t continue_pass_locked(struct zr_compactor *compactor, uint64_t un
         }
         compact_leaf(compactor, table, compactor->slot);
         compactor->slot += ZR_LEAF_SLOTS;
-        if (now_ns() >= until_ns) {
+        if (zr_worker_now_ns() >= until_ns) {
             return 0;
         }
     }
@@ -126,7 +117,7 @@ static uint64_t continue_pass_locked(struct zr_compactor *compactor, uint64_t un
 static bool is_busy_locked(struct zr_compactor *compactor)
 {
     uint64_t nr_requests = zr_codec_nr_gets(compactor->codec) - compactor->seen_requests;
-    uint64_t ns = now_ns() - compactor->seen_ns;
+    uint64_t ns = zr_worker_now_ns() - compactor->seen_ns;
 
     compactor->seen_requests += nr_requests;
     compactor->seen_ns += ns;
@@ -144,7 +135,7 @@ static uint64_t work(void *opaque)
     if (compactor->is_passing ||
         begin_pass_locked(compactor, is_busy ? ZR_URGENCY_BUSY : ZR_URGENCY_QUIET)) {
         pause_ns = is_busy ? BUSY_PAUSE_NS : QUIET_PAUSE_NS;
-        continue_pass_locked(compactor, now_ns() + SLICE_NS);
+        continue_pass_locked(compactor, zr_worker_now_ns() + SLICE_NS);
     }
     pthread_mutex_unlock(&compactor->pass_lock);
     return pause_ns;
@@ -178,7 +169,7 @@ uint64_t zr_compactor_pass(struct zr_compactor *compactor, enum zr_urgency urgen
 
 bool zr_compactor_reclaim(struct zr_compactor *compactor)
 {
-    uint64_t now = now_ns();
+    uint64_t now = zr_worker_now_ns();
 
     if (zr_deferred_free_drain(compactor->deferred)) {
         return true;

@@ -2,8 +2,8 @@
 // Copyright the zramswap authors
 //
 // The nbdkit plugin: parameters, and callbacks that pass a request on to the device.
+#include "config.h"
 #include "server.h"
-#include "parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +19,6 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-#define MIN_LIMIT_BYTES (1 << 20) // the batches set aside for freeing must fit
-
 // What one connection talks to: the device, or, if text is not NULL, a statistics document.
 struct connection {
     struct zr_device *device;
@@ -28,191 +26,29 @@ struct connection {
     size_t text_bytes;
 };
 
-static struct zr_server_config config;
-static const char *level_text; // checked when the codec is known, whatever the order given
-static const char *stats_export;
-static int has_mlock, has_local_swap; // mlock=on, local-swap=on
+static struct zr_config config;
 static struct zr_server server;
-
-// One line that names the parameter and its value; returns what a callback returns on failure.
-static int bad_value(const char *key, const char *value, const char *why)
-{
-    nbdkit_error("%s=%s: %s", key, value, why);
-    return -1;
-}
-
-static int config_size(const char *key, const char *value, const char *text, uint64_t min_bytes,
-                       uint64_t *bytes)
-{
-    int rc = zr_parse_size(text, bytes);
-
-    if (rc == -EINVAL) {
-        return bad_value(key, value, "not a size (a number of bytes, or one with K, M, G, T or P)");
-    }
-    if (rc < 0 || *bytes < min_bytes || *bytes > ZR_DEVICE_MAX_BYTES) {
-        return bad_value(key, value,
-                         min_bytes == MIN_LIMIT_BYTES ? "out of range (1M to 1P)"
-                                                      : "out of range (1 byte to 1P)");
-    }
-    return 0;
-}
-
-static const struct zr_export_config *find_export(const char *name)
-{
-    size_t i;
-
-    for (i = 0; i < config.nr_exports; i++) {
-        if (strcmp(config.exports[i].name, name) == 0) {
-            return &config.exports[i];
-        }
-    }
-    return NULL;
-}
-
-// Takes the name over.
-static int add_export(char *name, uint64_t size_bytes, uint64_t limit_bytes)
-{
-    struct zr_export_config *exports =
-        realloc(config.exports, (config.nr_exports + 1) * sizeof *exports);
-
-    if (!exports) {
-        nbdkit_error("cannot add an export: %s", strerrordesc_np(errno));
-        return -1;
-    }
-    config.exports = exports;
-    exports[config.nr_exports++] = (struct zr_export_config){
-        .name = name,
-        .size_bytes = size_bytes,
-        .limit_bytes = limit_bytes,
-    };
-    return 0;
-}
-
-// NAME:SIZE[:LIMIT]
-static int config_export(const char *key, const char *value)
-{
-    static const char name_characters[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    uint64_t size_bytes, limit_bytes = UINT64_MAX;
-    char *name = strdup(value);
-    char *size = name ? strchr(name, ':') : NULL;
-    char *limit = size ? strchr(size + 1, ':') : NULL;
-    int rc;
-
-    if (!size) {
-        rc = bad_value(key, value, "not NAME:SIZE or NAME:SIZE:LIMIT");
-        goto out;
-    }
-    *size++ = '\0';
-    if (limit) {
-        *limit++ = '\0';
-    }
-    if (name[0] == '\0' || name[strspn(name, name_characters)] != '\0' || strlen(name) > 255) {
-        rc = bad_value(key, value, "a name is 1 to 255 letters, digits, dots, dashes, underscores");
-    } else if (find_export(name)) {
-        rc = bad_value(key, value, "there is an export of that name already");
-    } else {
-        rc = config_size(key, value, size, 1, &size_bytes);
-        if (rc == 0 && limit) {
-            rc = config_size(key, value, limit, 1, &limit_bytes);
-        }
-    }
-    if (rc == 0) {
-        return add_export(name, size_bytes, limit_bytes);
-    }
-out:
-    free(name);
-    return rc;
-}
-
-static int config_default_export(const char *key, const char *value)
-{
-    uint64_t size_bytes;
-    char *name;
-
-    if (find_export("")) {
-        return bad_value(key, value, "given twice");
-    }
-    if (config_size(key, value, value, 1, &size_bytes) < 0) {
-        return -1;
-    }
-    name = strdup("");
-    return name ? add_export(name, size_bytes, UINT64_MAX) : -1;
-}
-
-static int config_switch(const char *key, const char *value, int *is_on)
-{
-    *is_on = strcmp(value, "on") == 0;
-    return *is_on || strcmp(value, "off") == 0 ? 0 : bad_value(key, value, "on or off");
-}
 
 static int zramswap_config(const char *key, const char *value)
 {
-    if (strcmp(key, "size") == 0) {
-        return config_default_export(key, value);
-    }
-    if (strcmp(key, "export") == 0) {
-        return config_export(key, value);
-    }
-    if (strcmp(key, "limit") == 0) {
-        return config_size(key, value, value, MIN_LIMIT_BYTES, &config.limit_bytes);
-    }
-    if (strcmp(key, "compression") == 0) {
-        config.codec = zr_codec_find(value);
-        return config.codec ? 0 : bad_value(key, value, "no such codec (lz4 or zstd)");
-    }
-    if (strcmp(key, "level") == 0) {
-        level_text = value;
-        return 0;
-    }
-    if (strcmp(key, "mlock") == 0) {
-        return config_switch(key, value, &has_mlock);
-    }
-    if (strcmp(key, "local-swap") == 0) {
-        return config_switch(key, value, &has_local_swap);
-    }
-    if (strcmp(key, "stats-export") == 0) {
-        stats_export = value;
-        return value[0] ? 0 : bad_value(key, value, "needs a name");
-    }
-    return bad_value(key, value, "unknown parameter");
-}
+    char why[ZR_CONFIG_WHY_BYTES];
 
-static int config_level(void)
-{
-    const struct zr_codec_ops *codec = config.codec;
-    char why[100];
-
-    config.level = codec->default_level;
-    if (!level_text) {
-        return 0;
-    }
-    if (!codec->has_level) {
-        snprintf(why, sizeof why, "compression=%s has no levels", codec->name);
-        return bad_value("level", level_text, why);
-    }
-    if (zr_parse_int(level_text, &config.level) < 0 || config.level < codec->min_level() ||
-        config.level > codec->max_level()) {
-        snprintf(why, sizeof why, "compression=%s takes a whole number from %d to %d", codec->name,
-                 codec->min_level(), codec->max_level());
-        return bad_value("level", level_text, why);
+    if (zr_config_set(&config, key, value, why) < 0) {
+        nbdkit_error("%s", why);
+        return -1;
     }
     return 0;
 }
 
 static int zramswap_config_complete(void)
 {
-    if (config.nr_exports == 0) {
-        nbdkit_error("size= is missing: give the size of the swap device, for example size=4G");
+    char why[ZR_CONFIG_WHY_BYTES];
+
+    if (zr_config_complete(&config, why) < 0) {
+        nbdkit_error("%s", why);
         return -1;
     }
-    if (stats_export && find_export(stats_export)) {
-        return bad_value("stats-export", stats_export, "there is a disk of that name already");
-    }
-    if (!config.codec) {
-        config.codec = zr_codecs[0];
-    }
-    return config_level();
+    return 0;
 }
 
 #define zramswap_config_help                                                                       \
@@ -248,7 +84,7 @@ static void zramswap_dump_plugin(void)
 // On fault: a reservation is not filled, and freed memory still goes back.
 static int lock_memory(void)
 {
-    if (has_mlock && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) {
+    if (config.has_mlock && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) {
         nbdkit_error("mlock=on: the system does not let memory be locked (%s): raise "
                      "RLIMIT_MEMLOCK (ulimit -l unlimited, in a unit LimitMEMLOCK=infinity)",
                      strerrordesc_np(errno));
@@ -264,7 +100,7 @@ static int prepare_for_local_swap(void)
     int fd;
     ssize_t written;
 
-    if (!has_local_swap) {
+    if (!config.has_local_swap) {
         return 0;
     }
     if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0) {
@@ -287,7 +123,7 @@ static int prepare_for_local_swap(void)
 // Before the fork, so that the user sees what fails; the threads come after it.
 static int zramswap_get_ready(void)
 {
-    int rc = zr_server_init(&server, &config);
+    int rc = zr_server_init(&server, &config.server);
 
     if (rc < 0) {
         nbdkit_error("cannot set memory aside for the store: %s", strerrordesc_np(-rc));
@@ -317,10 +153,7 @@ static void zramswap_cleanup(void)
 
 static void zramswap_unload(void)
 {
-    while (config.nr_exports > 0) {
-        free(config.exports[--config.nr_exports].name);
-    }
-    free(config.exports);
+    zr_config_fini(&config);
 }
 
 static int zramswap_list_exports(int readonly, int is_tls, struct nbdkit_exports *exports)
@@ -329,8 +162,8 @@ static int zramswap_list_exports(int readonly, int is_tls, struct nbdkit_exports
 
     (void)readonly;
     (void)is_tls;
-    for (i = 0; i < config.nr_exports; i++) {
-        if (nbdkit_add_export(exports, config.exports[i].name, "compressed swap") < 0) {
+    for (i = 0; i < config.server.nr_exports; i++) {
+        if (nbdkit_add_export(exports, config.server.exports[i].name, "compressed swap") < 0) {
             return -1;
         }
     }
@@ -363,12 +196,12 @@ static void *zramswap_open(int readonly)
     if (!connection || !name) {
         nbdkit_error("cannot open: %s", strerrordesc_np(errno));
         rc = -1;
-    } else if (stats_export && strcmp(name, stats_export) == 0) {
+    } else if (config.stats_export && strcmp(name, config.stats_export) == 0) {
         rc = make_statistics(connection);
     } else {
         connection->device = zr_server_find(&server, name);
         // Without export= there is one disk, whatever a client calls it.
-        if (!connection->device && config.nr_exports == 1 && config.exports[0].name[0] == '\0') {
+        if (!connection->device && server.nr_devices == 1 && server.devices[0].name[0] == '\0') {
             connection->device = &server.devices[0];
         }
         if (!connection->device) {

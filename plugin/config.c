@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+#include "config.h"
+#include "parse.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIN_LIMIT_BYTES (1 << 20) // the batches set aside for freeing must fit
+#define MAX_NAME_BYTES 255
+
+static int bad_value(const char *key, const char *value, const char *reason, char *why)
+{
+    snprintf(why, ZR_CONFIG_WHY_BYTES, "%s=%.200s: %s", key, value, reason);
+    return -1;
+}
+
+// text is the part of value that is a size.
+static int set_size(const char *key, const char *value, const char *text, uint64_t min_bytes,
+                    uint64_t *bytes, char *why)
+{
+    int rc = zr_parse_size(text, bytes);
+
+    if (rc == -EINVAL) {
+        return bad_value(key, value, "not a size (a number of bytes, or one with K, M, G, T or P)",
+                         why);
+    }
+    if (rc < 0 || *bytes < min_bytes || *bytes > ZR_DEVICE_MAX_BYTES) {
+        return bad_value(key, value,
+                         min_bytes == MIN_LIMIT_BYTES ? "out of range (1M to 1P)"
+                                                      : "out of range (1 byte to 1P)",
+                         why);
+    }
+    return 0;
+}
+
+static bool has_export(const struct zr_config *config, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < config->server.nr_exports; i++) {
+        if (strcmp(config->server.exports[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int add_export(struct zr_config *config, const char *name, uint64_t size_bytes,
+                      uint64_t limit_bytes, char *why)
+{
+    size_t nr = config->server.nr_exports;
+    struct zr_export_config *exports = realloc(config->server.exports, (nr + 1) * sizeof *exports);
+
+    if (exports) {
+        config->server.exports = exports;
+        exports[nr] = (struct zr_export_config){
+            .name = strdup(name), .size_bytes = size_bytes, .limit_bytes = limit_bytes};
+    }
+    if (!exports || !exports[nr].name) {
+        return bad_value("export", name, "out of memory", why);
+    }
+    config->server.nr_exports++;
+    return 0;
+}
+
+// size=SIZE: the default export.
+static int set_default_export(struct zr_config *config, const char *key, const char *value,
+                              char *why)
+{
+    uint64_t size_bytes;
+
+    if (has_export(config, "")) {
+        return bad_value(key, value, "given twice", why);
+    }
+    if (set_size(key, value, value, 1, &size_bytes, why) < 0) {
+        return -1;
+    }
+    return add_export(config, "", size_bytes, UINT64_MAX, why);
+}
+
+// export=NAME:SIZE[:LIMIT]
+static int set_export(struct zr_config *config, const char *key, const char *value, char *why)
+{
+    static const char name_characters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t name_bytes = strcspn(value, ":");
+    uint64_t size_bytes, limit_bytes = UINT64_MAX;
+    char name[MAX_NAME_BYTES + 1], size[32];
+    const char *limit;
+
+    if (value[name_bytes] == '\0') {
+        return bad_value(key, value, "not NAME:SIZE or NAME:SIZE:LIMIT", why);
+    }
+    if (name_bytes == 0 || name_bytes > MAX_NAME_BYTES ||
+        strspn(value, name_characters) != name_bytes) {
+        return bad_value(key, value,
+                         "a name is 1 to 255 letters, digits, dots, dashes, underscores", why);
+    }
+    snprintf(name, sizeof name, "%.*s", (int)name_bytes, value);
+    if (has_export(config, name)) {
+        return bad_value(key, value, "there is an export of that name already", why);
+    }
+    limit = strchr(value + name_bytes + 1, ':');
+    snprintf(size, sizeof size, "%.*s", (int)strcspn(value + name_bytes + 1, ":"),
+             value + name_bytes + 1);
+    if (set_size(key, value, size, 1, &size_bytes, why) < 0 ||
+        (limit && set_size(key, value, limit + 1, 1, &limit_bytes, why) < 0)) {
+        return -1;
+    }
+    return add_export(config, name, size_bytes, limit_bytes, why);
+}
+
+static int set_switch(const char *key, const char *value, bool *is_on, char *why)
+{
+    *is_on = strcmp(value, "on") == 0;
+    return *is_on || strcmp(value, "off") == 0 ? 0 : bad_value(key, value, "not on or off", why);
+}
+
+int zr_config_set(struct zr_config *config, const char *key, const char *value, char *why)
+{
+    if (strcmp(key, "size") == 0) {
+        return set_default_export(config, key, value, why);
+    }
+    if (strcmp(key, "export") == 0) {
+        return set_export(config, key, value, why);
+    }
+    if (strcmp(key, "limit") == 0) {
+        return set_size(key, value, value, MIN_LIMIT_BYTES, &config->server.limit_bytes, why);
+    }
+    if (strcmp(key, "compression") == 0) {
+        config->server.codec = zr_codec_find(value);
+        return config->server.codec ? 0 : bad_value(key, value, "no such codec (lz4 or zstd)", why);
+    }
+    if (strcmp(key, "level") == 0) {
+        config->level_text = value;
+        return 0;
+    }
+    if (strcmp(key, "mlock") == 0) {
+        return set_switch(key, value, &config->has_mlock, why);
+    }
+    if (strcmp(key, "local-swap") == 0) {
+        return set_switch(key, value, &config->has_local_swap, why);
+    }
+    if (strcmp(key, "stats-export") == 0) {
+        config->stats_export = value;
+        return value[0] ? 0 : bad_value(key, value, "needs a name", why);
+    }
+    return bad_value(key, value, "unknown parameter", why);
+}
+
+static int complete_level(struct zr_config *config, char *why)
+{
+    const struct zr_codec_ops *codec = config->server.codec;
+    int *level = &config->server.level;
+    char reason[100];
+
+    *level = codec->default_level;
+    if (!config->level_text) {
+        return 0;
+    }
+    if (!codec->has_level) {
+        snprintf(reason, sizeof reason, "compression=%s has no levels", codec->name);
+        return bad_value("level", config->level_text, reason, why);
+    }
+    if (zr_parse_int(config->level_text, level) < 0 || *level < codec->min_level() ||
+        *level > codec->max_level()) {
+        snprintf(reason, sizeof reason, "compression=%s takes a whole number from %d to %d",
+                 codec->name, codec->min_level(), codec->max_level());
+        return bad_value("level", config->level_text, reason, why);
+    }
+    return 0;
+}
+
+int zr_config_complete(struct zr_config *config, char *why)
+{
+    if (config->server.nr_exports == 0) {
+        snprintf(why, ZR_CONFIG_WHY_BYTES,
+                 "size= is missing: give the size of the swap device, for "
+                 "example size=4G");
+        return -1;
+    }
+    if (config->stats_export && has_export(config, config->stats_export)) {
+        return bad_value("stats-export", config->stats_export, "there is a disk of that name", why);
+    }
+    if (!config->server.codec) {
+        config->server.codec = zr_codecs[0];
+    }
+    return complete_level(config, why);
+}
+
+void zr_config_fini(struct zr_config *config)
+{
+    while (config->server.nr_exports > 0) {
+        free(config->server.exports[--config->server.nr_exports].name);
+    }
+    free(config->server.exports);
+    config->server.exports = NULL;
+}
