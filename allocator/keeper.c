@@ -39,6 +39,7 @@ static size_t take_spans(struct zr_pool *pool, struct cds_list_head *from, size_
         }
         cds_list_del(&span->node);
         pool->nr_used_spans++;
+        pool->nr_transit_spans++;
         pool->nr_warm_spans -= from == &pool->warm;
         index[nr] = zr_pool_span_index(pool, span);
     }
@@ -58,7 +59,9 @@ static void put_spans(struct zr_pool *pool, struct cds_list_head *to, const uint
         cds_list_add(&zr_pool_span_at(pool, index[i])->node, to);
     }
     pool->nr_used_spans -= nr;
+    pool->nr_transit_spans -= nr;
     pool->nr_warm_spans += to == &pool->warm ? nr : 0;
+    pthread_cond_broadcast(&pool->transit_end);
     pthread_mutex_unlock(&pool->span_lock);
 }
 

@@ -35,6 +35,7 @@ int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
         CDS_INIT_LIST_HEAD(&pool->class[i].partial);
     }
     pthread_mutex_init(&pool->span_lock, NULL);
+    pthread_cond_init(&pool->transit_end, NULL);
     CDS_INIT_LIST_HEAD(&pool->warm);
     CDS_INIT_LIST_HEAD(&pool->cold);
     return 0;
@@ -47,6 +48,7 @@ void zr_pool_fini(struct zr_pool *pool)
     for (i = 0; i < pool->classes.nr_classes; i++) {
         pthread_mutex_destroy(&pool->class[i].lock);
     }
+    pthread_cond_destroy(&pool->transit_end);
     pthread_mutex_destroy(&pool->span_lock);
     zr_arena_fini(&pool->span_table);
     zr_arena_fini(&pool->arena);
@@ -154,6 +156,19 @@ int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle)
         memset(zr_pool_view(pool, *handle), 0, ZR_CHUNK_BYTES);
     }
     return rc;
+}
+
+bool zr_pool_await_transit(struct zr_pool *pool)
+{
+    bool has_waited;
+
+    pthread_mutex_lock(&pool->span_lock);
+    has_waited = pool->nr_transit_spans > 0;
+    while (pool->nr_transit_spans > 0) {
+        pthread_cond_wait(&pool->transit_end, &pool->span_lock);
+    }
+    pthread_mutex_unlock(&pool->span_lock);
+    return has_waited;
 }
 
 bool zr_pool_is_chunk(const struct zr_pool *pool, zr_handle handle)

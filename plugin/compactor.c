@@ -171,7 +171,7 @@ bool zr_compactor_reclaim(struct zr_compactor *compactor)
 {
     uint64_t now = zr_worker_now_ns();
 
-    if (zr_deferred_free_drain(compactor->deferred)) {
+    if (zr_deferred_free_drain(compactor->deferred) || zr_pool_await_transit(compactor->pool)) {
         return true;
     }
     // In a pool that is full for good, not every failing write shall search it all.

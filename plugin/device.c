@@ -313,7 +313,7 @@ static uint64_t find_run_end(const struct zr_device *device, uint64_t slot, bool
     leaf = zr_slot_table_leaf(&device->table, slot);
     if (!leaf) {
         *is_hole = true;
-        end = zr_slot_table_next_leaf(&device->table, slot);
+        end = zr_slot_table_next_leaf(&device->table, slot + 1); // at least this one is a hole
     } else {
         *is_hole = leaf[slot % ZR_LEAF_SLOTS] == ZR_SLOT_EMPTY;
         for (end = slot + 1; end % ZR_LEAF_SLOTS != 0; end++) {
