@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "expect.h"
+#include "server.h"
+
+#define MAX_ARGUMENTS 24
+#define COMMAND_NOT_FOUND 127
+
+// No test is meant to take more than seconds, nor the server to come or go.
+#define TEST_SECONDS (server_is_instrumented() ? 900 : 120)
+#define START_STOP_SECONDS (server_is_instrumented() ? 120 : 20)
+
+static char directory[40], socket_path[64], pidfile_path[64], messages_path[64];
+static pid_t server_pid;
+
+// Runs at exit and from a signal handler: async-signal-safe calls only.
+static void clean_up(void)
+{
+    if (server_pid > 0)
+        kill(server_pid, SIGKILL);
+    unlink(socket_path);
+    unlink(pidfile_path);
+    unlink(messages_path);
+    rmdir(directory);
+}
+
+static void die_of_signal(int number)
+{
+    static const char text[] = "FAILED: out of time, or interrupted\n";
+
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+
+    (void)ignored;
+    clean_up();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void make_directory(void)
+{
+    if (*directory)
+        return;
+
+    strcpy(directory, "/tmp/zramswap-test-XXXXXX");
+    if (!mkdtemp(directory))
+        FAIL("mkdtemp: %s", strerror(errno));
+    sprintf(socket_path, "%s/socket", directory);
+    sprintf(pidfile_path, "%s/pid", directory);
+    sprintf(messages_path, "%s/messages", directory);
+    atexit(clean_up);
+    signal(SIGALRM, die_of_signal);
+    signal(SIGINT, die_of_signal);
+    signal(SIGTERM, die_of_signal);
+    alarm(TEST_SECONDS);
+}
+
+static void append(const char **to, const char *const *from)
+{
+    while (*to)
+        to++;
+    while (*from)
+        *to++ = *from++;
+}
+
+static pid_t spawn_nbdkit(const char *const *before, const char *const *after)
+{
+    const char *arguments[MAX_ARGUMENTS] = {"nbdkit"};
+    const char *preload = getenv("NBDKIT_PRELOAD");
+    int messages = SYSTEM_OK(open(messages_path, O_CREAT | O_WRONLY | O_APPEND, 0600));
+    pid_t pid;
+
+    append(arguments, before);
+    append(arguments, after);
+    pid = SYSTEM_OK(fork());
+    if (pid == 0) {
+        if (preload)
+            setenv("LD_PRELOAD", preload, 1);
+        dup2(messages, STDOUT_FILENO);
+        dup2(messages, STDERR_FILENO);
+        execvp(arguments[0], (char **)arguments);
+        _exit(COMMAND_NOT_FOUND);
+    }
+    close(messages);
+    return pid;
+}
+
+static double now_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+static void sleep_ms(int ms)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000L}, NULL);
+}
+
+// True once the server is gone, with its wait status.
+static bool server_has_ended(int *status)
+{
+    if (SYSTEM_OK(waitpid(server_pid, status, WNOHANG)) == 0)
+        return false;
+    server_pid = 0;
+    return true;
+}
+
+void server_start_list(const char *const *parameters)
+{
+    const char *const options[] = {
+        "--foreground", "--exit-with-parent", "--unix",      socket_path,
+        "--pidfile",    pidfile_path,         plugin_path(), NULL,
+    };
+    double deadline = now_seconds() + START_STOP_SECONDS;
+    int status;
+
+    EXPECT(server_pid == 0);
+    make_directory();
+    server_pid = spawn_nbdkit(options, parameters);
+
+    // nbdkit writes the pidfile when its socket accepts connections, and not before.
+    while (access(pidfile_path, F_OK) == -1) {
+        if (server_has_ended(&status)) {
+            if (WIFEXITED(status) && WEXITSTATUS(status) == COMMAND_NOT_FOUND)
+                SKIP("nbdkit is not installed");
+            FAIL("the server did not start:\n%s", server_take_messages());
+        }
+        if (now_seconds() > deadline)
+            FAIL("the server does not accept connections");
+        sleep_ms(2);
+    }
+}
+
+void server_stop(void)
+{
+    double deadline = now_seconds() + START_STOP_SECONDS;
+    char *messages;
+    int status;
+
+    SYSTEM_OK(kill(server_pid, SIGTERM));
+    while (!server_has_ended(&status)) {
+        if (now_seconds() > deadline)
+            FAIL("the server does not end after SIGTERM");
+        sleep_ms(2);
+    }
+    unlink(socket_path);
+    unlink(pidfile_path);
+
+    messages = server_take_messages();
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        FAIL("the server ended with wait status %#x:\n%s", status, messages);
+    if (*messages)
+        FAIL("the server had something to say:\n%s", messages);
+    free(messages);
+}
+
+struct nbd_handle *server_connect(const char *export_name)
+{
+    struct nbd_handle *nbd = nbd_create();
+
+    if (!nbd)
+        FAIL("nbd_create: %s", nbd_get_error());
+    NBD_OK(nbd_set_export_name(nbd, export_name));
+    NBD_OK(nbd_set_full_info(nbd, true));
+    NBD_OK(nbd_add_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION));
+    NBD_OK(nbd_connect_unix(nbd, socket_path));
+    return nbd;
+}
+
+void server_disconnect(struct nbd_handle *nbd)
+{
+    NBD_OK(nbd_shutdown(nbd, 0));
+    nbd_close(nbd);
+}
+
+char *server_take_messages(void)
+{
+    int fd = SYSTEM_OK(open(messages_path, O_RDWR));
+    struct stat stat;
+    char *text;
+
+    SYSTEM_OK(fstat(fd, &stat));
+    text = calloc(1, stat.st_size + 1);
+    EXPECT(text);
+    EXPECT(read(fd, text, stat.st_size) == stat.st_size);
+    SYSTEM_OK(ftruncate(fd, 0));
+    close(fd);
+    return text;
+}
+
+uint64_t server_resident_bytes(void)
+{
+    char path[40], line[128];
+    unsigned long kib = 0;
+    FILE *file;
+
+    sprintf(path, "/proc/%d/status", server_pid);
+    file = fopen(path, "r");
+    EXPECT(file);
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "VmRSS: %lu kB", &kib) == 1)
+            break;
+    fclose(file);
+    EXPECT(kib > 0);
+    return kib * UINT64_C(1024);
+}
+
+bool server_is_instrumented(void)
+{
+    return getenv("NBDKIT_PRELOAD") != NULL;
+}
+
+char *nbdkit_run_list(int *status, const char *const *arguments)
+{
+    int wait_status;
+    char *output;
+    pid_t pid;
+
+    make_directory();
+    pid = spawn_nbdkit(arguments, (const char *const[]){NULL});
+    SYSTEM_OK(waitpid(pid, &wait_status, 0));
+    output = server_take_messages();
+    if (!WIFEXITED(wait_status))
+        FAIL("nbdkit ended with wait status %#x:\n%s", wait_status, output);
+    *status = WEXITSTATUS(wait_status);
+    if (*status == COMMAND_NOT_FOUND)
+        SKIP("nbdkit is not installed");
+    return output;
+}
+
+const char *plugin_path(void)
+{
+    const char *path = getenv("ZRAMSWAP_PLUGIN");
+
+    return path ? path : "./zramswap.so";
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// A real nbdkit with the plugin under test, on a private Unix socket in a temporary
+// directory. One server at a time: this is a test's fixture, not a library.
+//
+// Nothing here returns an error: what goes wrong ends the test. However the test ends, the
+// server ends with it and the directory goes.
+//
+//     ZRAMSWAP_PLUGIN  the plugin, ./zramswap.so when unset
+//     NBDKIT_PRELOAD   LD_PRELOAD for nbdkit alone: how a plugin built with a sanitizer loads
+
+#ifndef ZR_TESTS_SERVER_H
+#define ZR_TESTS_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <libnbd.h>
+
+// Starts the server with these plugin parameters and waits until it accepts connections.
+#define server_start(...) server_start_list((const char *const[]){__VA_ARGS__, NULL})
+void server_start_list(const char *const *parameters);
+
+// Connects to an export ("" is the disk), with base:allocation negotiated and the export's
+// description asked for. The caller ends the connection with server_disconnect.
+struct nbd_handle *server_connect(const char *export_name);
+void server_disconnect(struct nbd_handle *nbd);
+
+// Ends the server with SIGTERM. It must exit with status 0, soon, and must not have written
+// anything to its standard error that was not taken before.
+void server_stop(void);
+
+// All that the server has written to its standard error since the last call, for free().
+char *server_take_messages(void);
+
+// Memory of the server process that is resident now.
+uint64_t server_resident_bytes(void);
+
+// True when figures of memory and time mean nothing, because a sanitizer inflates them.
+bool server_is_instrumented(void);
+
+// Runs nbdkit with these arguments to its end, which must be an exit. Returns what it wrote
+// to standard output and standard error, for free().
+#define nbdkit_run(status, ...) nbdkit_run_list(status, (const char *const[]){__VA_ARGS__, NULL})
+char *nbdkit_run_list(int *status, const char *const *arguments);
+
+const char *plugin_path(void);
+
+#endif

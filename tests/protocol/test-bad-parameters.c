@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// With a bad parameter the server does not start, and says why in one line that names the
+// parameter and the value that it was given.
+
+#include <ctype.h>
+
+#include "expect.h"
+#include "server.h"
+
+#define MAX_PARAMETERS 3
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof *(array))
+
+static const struct bad {
+    const char *parameters[MAX_PARAMETERS];
+    const char *name, *value; // The line has these two words.
+} bads[] = {
+    {{NULL}, "size", "size"},
+    {{"compression=lz4"}, "size", "size"},
+    {{"size="}, "size", "size"},
+    {{"size=0"}, "size", "0"},
+    {{"size=-5"}, "size", "-5"},
+    {{"size=abc"}, "size", "abc"},
+    {{"size=4X"}, "size", "4X"},
+    {{"size=4M4"}, "size", "4M4"},
+    {{"size=8E"}, "size", "8E"},
+    {{"size=7E"}, "size", "7E"},
+    {{"size=99999999999999999999"}, "size", "99999999999999999999"},
+    {{"size=1M", "size=2M"}, "size", "2M"},
+    {{"size=1M", "foo=bar"}, "foo", "bar"},
+    {{"size=1M", "foo="}, "foo", "foo"},
+    {{"size=1M", "compression="}, "compression", "compression"},
+    {{"size=1M", "compression=gzip"}, "compression", "gzip"},
+    {{"size=1M", "compression=lz"}, "compression", "lz"},
+    {{"size=1M", "level="}, "level", "level"},
+    {{"size=1M", "level=abc"}, "level", "abc"},
+    {{"size=1M", "compression=zstd", "level=abc"}, "level", "abc"},
+    {{"size=1M", "compression=zstd", "level=3x"}, "level", "3x"},
+    {{"size=1M", "compression=zstd", "level=999"}, "level", "999"},
+    {{"size=1M", "level=999", "compression=zstd"}, "level", "999"},
+    {{"size=1M", "compression=zstd", "level=-999999999"}, "level", "-999999999"},
+    {{"size=1M", "compression=zstd", "level=99999999999"}, "level", "99999999999"},
+    {{"size=1M", "compression=lz4", "level=1"}, "level", "1"},
+    {{"size=1M", "level=1", "compression=lz4"}, "level", "1"},
+    {{"size=1M", "limit="}, "limit", "limit"},
+    {{"size=1M", "limit=0"}, "limit", "0"},
+    {{"size=1M", "limit=1"}, "limit", "1"},
+    {{"size=1M", "limit=7E"}, "limit", "7E"},
+    {{"size=1M", "limit=-1M"}, "limit", "-1M"},
+    {{"size=1M", "limit=abc"}, "limit", "abc"},
+    {{"size=1M", "stats-export="}, "stats-export", "stats-export"},
+};
+
+static bool is_word_byte(char c)
+{
+    return isalnum((unsigned char)c) || c == '-';
+}
+
+static bool has_word(const char *line, const char *word)
+{
+    const char *at = line;
+
+    while ((at = strstr(at, word))) {
+        if ((at == line || !is_word_byte(at[-1])) && !is_word_byte(at[strlen(word)]))
+            return true;
+        at++;
+    }
+    return false;
+}
+
+static void expect_refusal(const struct bad *bad)
+{
+    const char *const *parameters = bad->parameters;
+    int status;
+    // Should the server start after all, it has a command to run, and ends with it.
+    char *output = nbdkit_run(&status, "--unix", "-", "--run", "true", plugin_path(), parameters[0],
+                              parameters[1], parameters[2]);
+    const char *newline = strchr(output, '\n');
+
+    if (status != EXIT_FAILURE)
+        FAIL("%s given as \"%s\": exit status %d, output:\n%s", bad->name, bad->value, status,
+             output);
+    if (!newline || newline[1] != '\0' || strncmp(output, "nbdkit: error: ", 15) != 0)
+        FAIL("%s given as \"%s\": not one line of error, but:\n%s", bad->name, bad->value, output);
+    if (!has_word(output, bad->name) || !has_word(output, bad->value))
+        FAIL("\"%s\" and \"%s\" are not both named in: %s", bad->name, bad->value, output);
+    free(output);
+}
+
+int main(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(bads); i++)
+        expect_refusal(&bads[i]);
+}
