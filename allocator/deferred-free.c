@@ -137,6 +137,7 @@ void zr_deferred_free_destroy(struct zr_deferred_free *deferred)
         zr_pool_free(deferred->pool, &deferred->spare[i].bits, 1);
     }
     for (i = 0; i < deferred->nr_stripes; i++) {
+        zr_pool_free(deferred->pool, &deferred->stripes[i].batch.bits, 1); // if it has an empty one
         pthread_mutex_destroy(&deferred->stripes[i].lock);
     }
     pthread_mutex_destroy(&deferred->spare_lock);

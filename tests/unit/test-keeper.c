@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// Linked with --wrap for zr_arena_release and zr_arena_populate, so that a test can act just while
+// memory is on its way.
+#include "unit.h"
+#include "fault.h"
+
+#include "allocator/keeper.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MAX_PER_SPAN (ZR_SPAN_BYTES / ZR_OBJECT_MAX_BYTES)
+#define NR_SPANS 32
+
+static struct zr_pool pool;
+static struct zr_deferred_free *deferred;
+static struct zr_keeper keeper;
+static uint64_t words[NR_SPANS * MAX_PER_SPAN];
+
+// Room for NR_SPANS beside what deferred free sets aside.
+static void start(void)
+{
+    struct zr_pool_stats stats;
+
+    ck_assert_int_eq(zr_pool_init(&pool, MiB), 0);
+    ck_assert_int_eq(zr_deferred_free_create(&pool, &deferred), 0);
+    zr_pool_get_stats(&pool, &stats);
+    zr_deferred_free_destroy(deferred);
+    zr_pool_fini(&pool);
+    ck_assert_int_eq(zr_pool_init(&pool, stats.used_bytes + NR_SPANS * ZR_SPAN_BYTES), 0);
+    ck_assert_int_eq(zr_deferred_free_create(&pool, &deferred), 0);
+}
+
+static void start_keeper(void)
+{
+    ck_assert_int_eq(zr_keeper_start(&keeper, &pool, deferred), 0);
+}
+
+static void end(void)
+{
+    struct zr_pool_stats stats;
+
+    zr_keeper_stop(&keeper);
+    zr_deferred_free_destroy(deferred);
+    ck_assert(zr_pool_is_valid(&pool));
+    zr_pool_get_stats(&pool, &stats);
+    ck_assert_uint_eq(stats.nr_objects, 0);
+    zr_pool_fini(&pool);
+}
+
+static struct zr_pool_stats pool_stats(void)
+{
+    struct zr_pool_stats stats;
+
+    zr_pool_get_stats(&pool, &stats);
+    return stats;
+}
+
+static uint64_t resident_bytes(void)
+{
+    struct stat status;
+
+    ck_assert_int_eq(fstat(pool.arena.fd, &status), 0);
+    return (uint64_t)status.st_blocks * 512;
+}
+
+static void fill(size_t nr_spans)
+{
+    for (size_t i = 0; i < nr_spans * MAX_PER_SPAN; i++) {
+        zr_handle handle;
+
+        ck_assert_int_eq(zr_pool_alloc(&pool, ZR_OBJECT_MAX_BYTES, &handle), 0);
+        memset(zr_pool_view(&pool, handle), (int)i, ZR_OBJECT_MAX_BYTES);
+        words[i] = handle.bits;
+    }
+}
+
+static bool is_intact(size_t i)
+{
+    const unsigned char *bytes = zr_pool_view(&pool, (zr_handle){words[i]});
+
+    return bytes[0] == (unsigned char)i && memcmp(bytes, bytes + 1, ZR_OBJECT_MAX_BYTES - 1) == 0;
+}
+
+static bool is_resident_no_more_than(void *bytes)
+{
+    return resident_bytes() <= *(uint64_t *)bytes;
+}
+
+static bool has_no_object(void *unused)
+{
+    (void)unused;
+    return pool_stats().nr_objects == 0;
+}
+
+START_TEST(what_is_handed_over_is_freed_also_after_a_silence)
+{
+    start();
+    start_keeper();
+    for (int round = 0; round < 3; round++) {
+        fill(1);
+        zr_deferred_free_words(deferred, words, MAX_PER_SPAN);
+        ck_assert(unit_await(has_no_object, NULL));
+        unit_sleep_ms(round == 1 ? 400 : 0);
+    }
+    end();
+}
+END_TEST
+
+START_TEST(stop_frees_what_was_handed_over)
+{
+    start();
+    start_keeper();
+    fill(1);
+    zr_deferred_free_words(deferred, words, MAX_PER_SPAN);
+    zr_keeper_stop(&keeper);
+    ck_assert_uint_eq(pool_stats().nr_objects, 0);
+    end();
+}
+END_TEST
+
+START_TEST(free_memory_goes_back_after_a_while_and_used_memory_stays)
+{
+    uint64_t before, allowed;
+
+    start();
+    before = resident_bytes();
+    fill(NR_SPANS);
+    // Every second span, so that what goes has neighbours that stay.
+    for (size_t i = 0; i < NR_SPANS; i += 2) {
+        zr_pool_free(&pool, &words[i * MAX_PER_SPAN], MAX_PER_SPAN);
+    }
+    start_keeper();
+    allowed = before + NR_SPANS / 2 * ZR_SPAN_BYTES;
+    ck_assert(unit_await(is_resident_no_more_than, &allowed));
+    ck_assert_uint_eq(pool_stats().peak_used_bytes, pool_stats().limit_bytes);
+    for (size_t i = 1; i < NR_SPANS; i += 2) {
+        for (size_t n = i * MAX_PER_SPAN; n < (i + 1) * MAX_PER_SPAN; n++) {
+            ck_assert(is_intact(n));
+        }
+        zr_pool_free(&pool, &words[i * MAX_PER_SPAN], MAX_PER_SPAN);
+    }
+    allowed = before;
+    ck_assert(unit_await(is_resident_no_more_than, &allowed));
+
+    // And it can be used again.
+    fill(NR_SPANS);
+    zr_pool_free(&pool, words, NR_OF(words));
+    end();
+}
+END_TEST
+
+START_TEST(the_unused_tail_of_a_quiet_span_goes_back_and_its_objects_stay)
+{
+    uint64_t before, allowed;
+
+    start();
+    before = resident_bytes();
+    fill(1);
+    zr_pool_free(&pool, words + 2, MAX_PER_SPAN - 2);
+    start_keeper();
+    allowed = before + 2 * ZR_OBJECT_MAX_BYTES;
+    ck_assert(unit_await(is_resident_no_more_than, &allowed));
+    zr_keeper_stop(&keeper);
+    ck_assert(is_intact(0));
+    ck_assert(is_intact(1));
+    ck_assert(zr_pool_is_valid(&pool));
+    zr_pool_free(&pool, words, 2);
+    end();
+}
+END_TEST
+
+// ---- While memory is on its way -----------------------------------------------------------------
+
+static pthread_t allocating;
+static atomic_bool must_alloc;
+
+static void *alloc_and_free(void *unused)
+{
+    zr_handle handle;
+
+    (void)unused;
+    while (zr_pool_alloc(&pool, ZR_OBJECT_MAX_BYTES, &handle) < 0) {
+        if (!zr_pool_await_transit(&pool)) {
+            return "no room";
+        }
+    }
+    zr_pool_free(&pool, &handle.bits, 1);
+    return NULL;
+}
+
+static void alloc_beside(void)
+{
+    if (must_alloc && pthread_create(&allocating, NULL, alloc_and_free, NULL) == 0) {
+        unit_sleep_ms(50);
+        must_alloc = false;
+    }
+}
+
+int __real_zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
+int __wrap_zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
+int __real_zr_arena_populate(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
+int __wrap_zr_arena_populate(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
+
+int __wrap_zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
+{
+    alloc_beside();
+    return __real_zr_arena_release(arena, offset_bytes, bytes);
+}
+
+int __wrap_zr_arena_populate(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
+{
+    alloc_beside();
+    return __real_zr_arena_populate(arena, offset_bytes, bytes);
+}
+
+static bool has_allocated(void *unused)
+{
+    (void)unused;
+    return !must_alloc;
+}
+
+static void check_that_alloc_found_room(void)
+{
+    void *failure;
+
+    ck_assert(unit_await(has_allocated, NULL));
+    pthread_join(allocating, &failure);
+    ck_assert_msg(!failure, "%s", (const char *)failure);
+}
+
+// Memory on its way back is in no use: a writer must not be told that there is none left.
+START_TEST(a_release_under_way_takes_no_room_from_the_limit)
+{
+    start();
+    fill(NR_SPANS);
+    zr_pool_free(&pool, words, NR_OF(words));
+    must_alloc = true;
+    start_keeper();
+    check_that_alloc_found_room();
+    end();
+}
+END_TEST
+
+START_TEST(a_populate_under_way_takes_no_room_from_the_limit)
+{
+    start();
+    fill(NR_SPANS / 2); // growth enough for a reserve of all that is left
+    must_alloc = true;
+    start_keeper();
+    check_that_alloc_found_room();
+    zr_pool_free(&pool, words, NR_OF(words) / 2);
+    end();
+}
+END_TEST
+
+START_TEST(a_keeper_whose_thread_cannot_be_made_is_an_error_and_may_be_stopped)
+{
+    int rc;
+
+    start();
+    fill(1);
+    fault_arm(1);
+    rc = zr_keeper_start(&keeper, &pool, deferred);
+    fault_disarm();
+    ck_assert_int_eq(rc, -EAGAIN);
+    zr_deferred_free_words(deferred, words, MAX_PER_SPAN);
+    end();
+}
+END_TEST
+
+UNIT_MAIN("keeper", what_is_handed_over_is_freed_also_after_a_silence,
+          stop_frees_what_was_handed_over,
+          free_memory_goes_back_after_a_while_and_used_memory_stays,
+          the_unused_tail_of_a_quiet_span_goes_back_and_its_objects_stay,
+          a_release_under_way_takes_no_room_from_the_limit,
+          a_populate_under_way_takes_no_room_from_the_limit,
+          a_keeper_whose_thread_cannot_be_made_is_an_error_and_may_be_stopped)

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// The slot table against a model, at random and by several threads.
+#include "table.h"
+
+#include "allocator/rcu.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+static uint64_t model[NR_SLOTS];
+
+// Near an edge half of the time.
+static uint64_t random_slot(void)
+{
+    uint64_t slot = random_below(NR_SLOTS);
+
+    if (random_below(2) == 0) {
+        slot = edges[random_below(NR_EDGES)] + random_below(5);
+    }
+    return slot < NR_SLOTS ? slot : NR_SLOTS - 1;
+}
+
+static void store_at_random(void)
+{
+    uint64_t first = random_slot();
+    uint64_t nr = 1 + random_below(ZR_LEAF_SLOTS - first % ZR_LEAF_SLOTS);
+    uint64_t words[ZR_LEAF_SLOTS];
+
+    nr = nr < NR_SLOTS - first ? nr : NR_SLOTS - first;
+    nr = nr < 40 ? nr : 40;
+    for (uint64_t i = 0; i < nr; i++) {
+        words[i] = random_below(4) == 0 ? zr_slot_word_same((uint32_t)random_below(3))
+                                        : make_object(first + i);
+    }
+    memcpy(&model[first], words, nr * sizeof words[0]);
+    ck_assert_int_eq(zr_slot_table_store(&table, first, words, nr), 0);
+}
+
+static void extract_at_random(void)
+{
+    uint64_t first = random_slot();
+    uint64_t nr = random_below(3) == 0 ? random_slot() : random_below(3 * ZR_LEAF_SLOTS);
+
+    if (random_below(2) == 0) {
+        first -= first % ZR_LEAF_SLOTS;
+    }
+    nr = nr < NR_SLOTS - first ? nr : NR_SLOTS - first;
+    memset(&model[first], 0, nr * sizeof model[0]);
+    zr_slot_table_extract(&table, first, nr);
+}
+
+static void compare_with_model(void)
+{
+    uint64_t nr_expected = 0;
+
+    for (uint64_t slot = 0; slot < NR_SLOTS; slot++) {
+        if (load(slot) != model[slot]) {
+            ck_abort_msg("slot %llu is not what was stored", (unsigned long long)slot);
+        }
+        if (zr_handle_has_object(zr_handle_of_word(model[slot]))) {
+            nr_expected++;
+            if (!is_object_of(model[slot], slot)) {
+                ck_abort_msg("the object of slot %llu was freed", (unsigned long long)slot);
+            }
+        }
+    }
+    ck_assert_uint_eq(nr_objects(), nr_expected);
+    ck_assert_uint_eq(table.account.stored_bytes, nr_expected * OBJECT_BYTES);
+}
+
+START_TEST(the_table_agrees_with_a_model_whatever_the_order)
+{
+    start_table(NR_SLOTS);
+    for (int step = 0; step < 2000; step++) {
+        if (random_below(5) == 0) {
+            extract_at_random();
+        } else {
+            store_at_random();
+        }
+        if (step % 500 == 0) {
+            compare_with_model();
+        }
+    }
+    compare_with_model();
+    end_table();
+}
+END_TEST
+
+// Two leaves that everybody writes, reads and trims.
+#define NR_SHARED (2 * ZR_LEAF_SLOTS)
+
+static cpu_set_t all_cpus;
+
+static void read_shared(uint64_t slot)
+{
+    const _Atomic uint64_t *leaf;
+
+    zr_rcu_read_lock();
+    leaf = zr_slot_table_leaf(&table, slot);
+    if (leaf) {
+        uint64_t word = atomic_load_explicit(&leaf[slot % ZR_LEAF_SLOTS], memory_order_acquire);
+
+        if (zr_handle_has_object(zr_handle_of_word(word)) && !is_object_of(word, slot)) {
+            ck_abort_msg("slot %llu led to another's object", (unsigned long long)slot);
+        }
+    }
+    zr_rcu_read_unlock();
+}
+
+static void *use_shared(void *number)
+{
+    sched_setaffinity(0, sizeof all_cpus, &all_cpus);
+    random_seed((uintptr_t)number);
+    for (int step = 0; step < 20000; step++) {
+        uint64_t slot = random_below(NR_SHARED);
+
+        if (step % 500 == 0) {
+            zr_slot_table_extract(&table, slot - slot % ZR_LEAF_SLOTS, ZR_LEAF_SLOTS);
+        } else if (step % 1777 == 0) {
+            zr_slot_table_extract(&table, 0, NR_SLOTS);
+        } else if (step % 16 == 0) {
+            zr_slot_table_extract(&table, slot, 1);
+        } else if (step % 4 == 0) {
+            ck_assert_int_eq(store(slot, make_object(slot)), 0);
+        } else {
+            read_shared(slot);
+        }
+        if (step % 1000 == 0) {
+            zr_deferred_free_drain(deferred);
+        }
+    }
+    return NULL;
+}
+
+START_TEST(threads_may_store_read_and_extract_the_same_slots)
+{
+    pthread_t threads[3];
+
+    sched_getaffinity(0, sizeof all_cpus, &all_cpus);
+    start_table(NR_SLOTS);
+    for (uintptr_t i = 0; i < NR_OF(threads); i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, use_shared, (void *)i), 0);
+    }
+    for (size_t i = 0; i < NR_OF(threads); i++) {
+        pthread_join(threads[i], NULL);
+    }
+    zr_slot_table_extract(&table, 0, NR_SLOTS);
+    zr_slot_table_fini(&table);
+    ck_assert_uint_eq(table.account.stored_bytes, 0);
+    ck_assert_uint_eq(nr_objects(), 0);
+    zr_deferred_free_destroy(deferred);
+    ck_assert(zr_pool_is_valid(&pool));
+    zr_pool_fini(&pool);
+}
+END_TEST
+
+UNIT_MAIN("slot-table-random", the_table_agrees_with_a_model_whatever_the_order,
+          threads_may_store_read_and_extract_the_same_slots)
