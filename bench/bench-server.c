@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// The whole server, over a Unix socket: zramswap beside nbdkit's null plugin (the transport alone),
+// its memory plugin, and that with zstd.  All run at once and take turns.
+#include "nbd-server.h"
+#include "nbd-stream.h"
+#include "../plugin/codec.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NR_CONNECTIONS 4
+#define NR_ROUNDS_DEFAULT 7
+#define TURN_NS UINT64_C(300000000)
+#define MIXED_TURN_NS UINT64_C(500000000)
+#define CODEC_PAGES 2048u
+
+// Reads and writes go to the first part of the disk, trims to the second.
+#define DATA_BYTES (UINT64_C(256) << 20)
+#define TRIM_BYTES (UINT64_C(128) << 20)
+#define DISK_BYTES (DATA_BYTES + TRIM_BYTES)
+#define LARGE_BYTES (128u << 10) // the largest write that Linux's nbd sends
+
+enum { NULL_, MEMORY, MEMORY_ZSTD, LZ4, ZSTD, NR_SERVERS };
+
+struct subject {
+    struct nbd_server server;
+    struct nbd_handle *connections[NR_CONNECTIONS];
+    bool keeps_data;
+    const struct zr_codec_ops *codec; // of zramswap; NULL for the others
+};
+
+static struct subject subjects[NR_SERVERS];
+static struct bench_pages pages;
+static struct bench_samples stream_samples[NR_CONNECTIONS], turn_samples;
+static struct bench_samples pooled[NR_SERVERS]; // for the pictures
+static unsigned nr_rounds = NR_ROUNDS_DEFAULT;
+static const char *only = ""; // run the tests whose name contains this
+
+// What a stream's requests are like; its opaque.
+struct load {
+    const char *name;
+    int kind;
+    uint32_t bytes;
+    uint64_t start, length; // of the disk
+    bool is_sequential;     // once through, then the end
+};
+
+static bool next_request(struct nbd_stream *stream, struct nbd_request *request)
+{
+    const struct load *load = stream->opaque;
+    uint64_t nr_places = load->length / load->bytes;
+    uint64_t place =
+        load->is_sequential ? stream->nr_issued : bench_random_below(&stream->rng, nr_places);
+
+    if (place >= nr_places) {
+        return false;
+    }
+    *request = (struct nbd_request){
+        .kind = load->kind,
+        .offset = load->start + place * load->bytes,
+        .bytes = load->bytes,
+    };
+    if (load->kind == NBD_STREAM_WRITE) {
+        uint64_t index =
+            load->is_sequential ? request->offset / BENCH_PAGE_BYTES : bench_random(&stream->rng);
+
+        request->data = bench_page_run(&pages, index, load->bytes / BENCH_PAGE_BYTES);
+    }
+    return true;
+}
+
+static const struct load fill_data = {"fill", NBD_STREAM_WRITE, LARGE_BYTES, 0, DATA_BYTES, true};
+static const struct load fill_trim = {"fill",     NBD_STREAM_WRITE, LARGE_BYTES,
+                                      DATA_BYTES, TRIM_BYTES,       true};
+
+static struct nbd_stream make_stream(const struct subject *subject, unsigned connection,
+                                     const struct load *load, unsigned depth)
+{
+    return (struct nbd_stream){
+        .nbd = subject->connections[connection],
+        .depth = depth,
+        .next = next_request,
+        .opaque = (void *)load,
+        .rng = {connection + 1},
+    };
+}
+
+static void run_once(const struct subject *subject, const struct load *load)
+{
+    struct nbd_stream stream = make_stream(subject, 0, load, 4);
+
+    nbd_streams_run(&stream, 1);
+}
+
+// What was written in order reads back.
+static void verify(const struct subject *subject, const struct load *load)
+{
+    unsigned char *buffer = bench_alloc(load->bytes);
+    uint64_t offset;
+
+    for (offset = load->start; offset < load->start + load->length; offset += load->bytes) {
+        const unsigned char *expected =
+            bench_page_run(&pages, offset / BENCH_PAGE_BYTES, load->bytes / BENCH_PAGE_BYTES);
+
+        if (nbd_pread(subject->connections[0], buffer, load->bytes, offset, 0) < 0) {
+            bench_die("%s: %s", subject->server.name, nbd_get_error());
+        }
+        if (memcmp(buffer, expected, load->bytes) != 0) {
+            bench_die("%s: other data at %llu than was written", subject->server.name,
+                      (unsigned long long)offset);
+        }
+    }
+    bench_free(buffer, load->bytes);
+}
+
+static void start_servers(const char *plugin)
+{
+    static char size[40];
+    const struct {
+        const char *name;
+        const char *arguments[5];
+        const struct zr_codec_ops *codec;
+    } all[NR_SERVERS] = {
+        [NULL_] = {"null", {"null", size}, NULL},
+        [MEMORY] = {"memory", {"memory", size}, NULL},
+        [MEMORY_ZSTD] = {"memory zstd", {"memory", size, "allocator=zstd"}, NULL},
+        [LZ4] = {"zramswap lz4", {plugin, size, "compression=lz4"}, &zr_codec_lz4},
+        [ZSTD] = {"zramswap zstd", {plugin, size, "compression=zstd"}, &zr_codec_zstd},
+    };
+    unsigned i, connection;
+
+    snprintf(size, sizeof size, "size=%llu", (unsigned long long)DISK_BYTES);
+    for (i = 0; i < NR_SERVERS; i++) {
+        nbd_server_start(&subjects[i].server, all[i].name, all[i].arguments);
+        subjects[i].keeps_data = i != NULL_;
+        subjects[i].codec = all[i].codec;
+    }
+    for (i = 0; i < NR_SERVERS; i++) {
+        for (connection = 0; connection < NR_CONNECTIONS; connection++) {
+            subjects[i].connections[connection] = nbd_server_connect(&subjects[i].server, "");
+        }
+        bench_progress("server %s: fill and read back", subjects[i].server.name);
+        if (subjects[i].keeps_data) {
+            run_once(&subjects[i], &fill_data);
+            run_once(&subjects[i], &fill_trim);
+            verify(&subjects[i], &fill_data);
+            verify(&subjects[i], &fill_trim);
+        }
+    }
+}
+
+static void stop_servers(void)
+{
+    unsigned i, connection;
+
+    for (i = 0; i < NR_SERVERS; i++) {
+        for (connection = 0; connection < NR_CONNECTIONS; connection++) {
+            nbd_shutdown(subjects[i].connections[connection], 0);
+            nbd_close(subjects[i].connections[connection]);
+        }
+        nbd_server_stop(&subjects[i].server);
+    }
+}
+
+// ---- the codec alone ---------------------------------------------------------------------------
+
+struct codec_loop {
+    const struct zr_codec_ops *ops;
+    void *context;
+    uint32_t offsets[CODEC_PAGES];
+    uint32_t lengths[CODEC_PAGES];
+    unsigned char *objects;
+    struct bench_rng rng;
+};
+
+static struct codec_loop codec_loops[NR_SERVERS];
+
+static void codec_loop_init(struct codec_loop *loop, const struct zr_codec_ops *ops)
+{
+    uint32_t i, at = 0;
+
+    loop->ops = ops;
+    loop->context = ops->create(ops->default_level);
+    loop->objects = bench_alloc(CODEC_PAGES * ZR_CODEC_BOUND_MAX_BYTES);
+    for (i = 0; i < CODEC_PAGES; i++) {
+        loop->offsets[i] = at;
+        loop->lengths[i] =
+            (uint32_t)ops->compress(loop->context, bench_page(&pages, i), loop->objects + at);
+        at += (loop->lengths[i] + 15) & ~15u;
+    }
+}
+
+// µs a page.
+static double codec_loop_run(struct codec_loop *loop, bool is_write)
+{
+    unsigned char page[ZR_CODEC_BOUND_MAX_BYTES];
+    uint64_t start = bench_thread_cpu_ns();
+    uint32_t i;
+
+    for (i = 0; i < CODEC_PAGES; i++) {
+        uint64_t random = bench_random(&loop->rng);
+
+        if (is_write) {
+            loop->ops->compress(loop->context, bench_page(&pages, random), page);
+        } else {
+            loop->ops->decompress(loop->context,
+                                  loop->objects + loop->offsets[random % CODEC_PAGES],
+                                  loop->lengths[random % CODEC_PAGES], page);
+        }
+    }
+    return (double)(bench_thread_cpu_ns() - start) / 1e3 / CODEC_PAGES;
+}
+
+// ---- tests -------------------------------------------------------------------------------------
+
+struct turn {
+    double requests_per_s, p50_us, p99_us, cpu_us;
+};
+
+// Runs the streams; what they took of the server, and what the first nr_counted of them saw.
+static struct turn run_turn(const struct subject *subject, struct nbd_stream *streams,
+                            unsigned nr_streams, unsigned nr_counted)
+{
+    uint64_t cpu = bench_process_cpu_ns(subject->server.pid);
+    uint64_t nr_done = 0;
+    struct turn turn = {0};
+    unsigned i;
+
+    for (i = 0; i < nr_streams; i++) {
+        bench_samples_clear(&stream_samples[i]);
+        streams[i].latencies_ns = &stream_samples[i];
+    }
+    nbd_streams_run(streams, nr_streams);
+    cpu = bench_process_cpu_ns(subject->server.pid) - cpu;
+    bench_samples_clear(&turn_samples);
+    for (i = 0; i < nr_streams; i++) {
+        nr_done += streams[i].nr_done;
+        if (i < nr_counted) {
+            bench_samples_append(&turn_samples, &stream_samples[i]);
+            turn.requests_per_s += (double)streams[i].nr_done * 1e9 / (double)streams[i].elapsed_ns;
+        }
+    }
+    turn.p50_us = bench_samples_percentile(&turn_samples, 50) / 1e3;
+    turn.p99_us = bench_samples_percentile(&turn_samples, 99) / 1e3;
+    turn.cpu_us = (double)cpu / 1e3 / (double)nr_done;
+    return turn;
+}
+
+static void record_latency(const char *what, const struct subject *subject, const struct turn *turn)
+{
+    const char *name = subject->server.name;
+
+    bench_add(bench_row(what, name, "µs p50", BENCH_LOWER), turn->p50_us);
+    bench_add(bench_row(what, name, "µs p99", BENCH_LOWER), turn->p99_us);
+}
+
+static void record(const char *what, const struct subject *subject, const struct turn *turn)
+{
+    const char *name = subject->server.name;
+
+    bench_add(bench_row(what, name, "requests/s", BENCH_HIGHER), turn->requests_per_s);
+    record_latency(what, subject, turn);
+    bench_add(bench_row(what, name, "µs server CPU", BENCH_LOWER), turn->cpu_us);
+}
+
+// What zramswap adds to the sum of null and the codec.
+static void record_excess(const char *what, unsigned i, const struct turn *turn,
+                          const struct turn *null, double codec_us)
+{
+    const char *name = subjects[i].server.name;
+
+    bench_add(bench_row(what, subjects[i].codec->name, "µs CPU of the codec alone", BENCH_NEITHER),
+              codec_us);
+    bench_add(bench_row(what, name, "µs server CPU beyond null and codec", BENCH_LOWER),
+              turn->cpu_us - null->cpu_us - codec_us);
+    bench_add(bench_row(what, name, "µs p50 beyond null and codec", BENCH_LOWER),
+              turn->p50_us - null->p50_us - codec_us);
+}
+
+static void add_curve(const char *chart)
+{
+    static const double percents[] = {0,    1,  5,     10,   20,    25,   30,    40,   50, 60,
+                                      70,   75, 80,    85,   90,    92.5, 95,    96,   97, 98,
+                                      98.5, 99, 99.25, 99.5, 99.75, 99.9, 99.95, 99.99};
+    unsigned i, p;
+
+    for (i = 0; i < NR_SERVERS; i++) {
+        for (p = 0; p < sizeof percents / sizeof percents[0]; p++) {
+            bench_point(chart, subjects[i].server.name, percents[p],
+                        bench_samples_percentile(&pooled[i], percents[p]) / 1e3);
+        }
+    }
+}
+
+static void clear_pooled(void)
+{
+    unsigned i;
+
+    for (i = 0; i < NR_SERVERS; i++) {
+        bench_samples_clear(&pooled[i]);
+    }
+}
+
+// Random requests of one kind on nr_connections, depth each.
+static void test_random(const struct load *load, unsigned nr_connections, unsigned depth)
+{
+    struct turn turns[NR_SERVERS];
+    char what[80];
+    unsigned round, turn, i;
+
+    snprintf(what, sizeof what, "%s, %u connection%s × depth %u", load->name, nr_connections,
+             nr_connections > 1 ? "s" : "", depth);
+    if (!strstr(what, only)) {
+        return;
+    }
+    bench_progress("server: %s", what);
+    clear_pooled();
+    for (round = 0; round <= nr_rounds; round++) {
+        for (turn = 0; turn < NR_SERVERS; turn++) {
+            const unsigned nr = (turn + round) % NR_SERVERS;
+            struct nbd_stream streams[NR_CONNECTIONS];
+
+            for (i = 0; i < nr_connections; i++) {
+                streams[i] = make_stream(&subjects[nr], i, load, depth);
+                streams[i].duration_ns = round > 0 ? TURN_NS : TURN_NS / 3;
+                streams[i].rng.state += UINT64_C(100) * (round + 1);
+            }
+            turns[nr] = run_turn(&subjects[nr], streams, nr_connections, nr_connections);
+            if (round > 0) { // the first round warms up
+                record(what, &subjects[nr], &turns[nr]);
+                bench_samples_append(&pooled[nr], &turn_samples);
+            }
+        }
+        for (i = 0; round > 0 && i < NR_SERVERS; i++) {
+            if (subjects[i].codec) {
+                bool is_write = load->kind == NBD_STREAM_WRITE;
+
+                record_excess(what, i, &turns[i], &turns[NULL_],
+                              codec_loop_run(&codec_loops[i], is_write) * load->bytes /
+                                  BENCH_PAGE_BYTES);
+            }
+        }
+    }
+    if (depth == 1 && nr_connections == 1 && load->kind == NBD_STREAM_READ) {
+        add_curve("4 KiB reads, one at a time");
+    }
+}
+
+static void refill(const struct subject *subject)
+{
+    if (subject->keeps_data) {
+        run_once(subject, &fill_trim);
+    }
+}
+
+// Trims of stored pages, one after the other.
+static void test_trims(const struct load *load)
+{
+    unsigned round, turn;
+
+    if (!strstr(load->name, only)) {
+        return;
+    }
+    bench_progress("server: %s", load->name);
+    for (round = 0; round <= nr_rounds; round++) {
+        for (turn = 0; turn < NR_SERVERS; turn++) {
+            const struct subject *subject = &subjects[(turn + round) % NR_SERVERS];
+            struct nbd_stream stream = make_stream(subject, 0, load, 1);
+            struct turn result;
+
+            refill(subject);
+            result = run_turn(subject, &stream, 1, 1);
+            if (round > 0) {
+                record(load->name, subject, &result);
+            }
+        }
+    }
+}
+
+// One connection reads, one page at a time, while another one does what other says.
+static void test_mixed(const char *what, const struct load *reads, const struct load *other,
+                       unsigned depth, uint64_t pace_ns)
+{
+    unsigned round, turn;
+
+    if (!strstr(what, only)) {
+        return;
+    }
+    bench_progress("server: %s", what);
+    clear_pooled();
+    for (round = 0; round <= nr_rounds; round++) {
+        for (turn = 0; turn < NR_SERVERS; turn++) {
+            const unsigned nr = (turn + round) % NR_SERVERS;
+            const struct subject *subject = &subjects[nr];
+            struct nbd_stream streams[2] = {
+                make_stream(subject, 0, reads, 1),
+                make_stream(subject, 1, other, depth),
+            };
+            struct turn result;
+
+            streams[1].pace_ns = pace_ns;
+            streams[0].duration_ns = MIXED_TURN_NS;
+            streams[1].duration_ns = MIXED_TURN_NS;
+            if (other->kind == NBD_STREAM_TRIM) {
+                // Trims run out: read for just as long.
+                streams[0].duration_ns = other->length / other->bytes * pace_ns;
+                refill(subject);
+            }
+            result = run_turn(subject, streams, 2, 1);
+            if (round > 0) {
+                record_latency(what, subject, &result);
+                bench_add(
+                    bench_row(what, subject->server.name, "others' requests/s", BENCH_NEITHER),
+                    (double)streams[1].nr_done * 1e9 / (double)streams[1].elapsed_ns);
+                bench_samples_append(&pooled[nr], &turn_samples);
+            }
+        }
+    }
+    add_curve(what);
+}
+
+static const char *const while_writes = "4 KiB reads while another writes 4 KiB at depth 16";
+static const char *const while_large = "4 KiB reads while another writes 128 KiB, 500 a second";
+static const char *const while_trims = "4 KiB reads while another trims 2 MiB, 250 a second";
+
+static void run_tests(void)
+{
+    static const struct load reads = {
+        "4 KiB random reads", NBD_STREAM_READ, BENCH_PAGE_BYTES, 0, DATA_BYTES, false};
+    static const struct load writes = {
+        "4 KiB random writes", NBD_STREAM_WRITE, BENCH_PAGE_BYTES, 0, DATA_BYTES, false};
+    static const struct load large = {
+        "128 KiB writes", NBD_STREAM_WRITE, LARGE_BYTES, 0, DATA_BYTES, false};
+    static const struct load trims_1m = {"1 MiB trims", NBD_STREAM_TRIM, 1u << 20,
+                                         DATA_BYTES,    TRIM_BYTES,      true};
+    static const struct load trims_2m = {"2 MiB trims", NBD_STREAM_TRIM, 2u << 20,
+                                         DATA_BYTES,    TRIM_BYTES,      true};
+    const struct load *const random_loads[] = {&reads, &writes, &large};
+    unsigned i;
+
+    for (i = 0; i < 3; i++) {
+        test_random(random_loads[i], 1, 1);
+        test_random(random_loads[i], 1, 16);
+        test_random(random_loads[i], 4, 1);
+        test_random(random_loads[i], 4, 16);
+    }
+    test_trims(&trims_1m);
+    test_trims(&trims_2m);
+    test_mixed(while_writes, &reads, &writes, 16, 0);
+    test_mixed(while_large, &reads, &large, 16, 2000000);
+    test_mixed(while_trims, &reads, &trims_2m, 1, 4000000);
+}
+
+// ---- targets -----------------------------------------------------------------------------------
+
+static void target(const char *name, const char *work, const char *unit, unsigned subject,
+                   unsigned reference, const char *op, double limit)
+{
+    bench_target_ratio(name, bench_row(work, subjects[subject].server.name, unit, BENCH_NEITHER),
+                       bench_row(work, subjects[reference].server.name, unit, BENCH_NEITHER), op,
+                       limit);
+}
+
+// A target on a row of zramswap itself, for both codecs.
+static void targets_beyond(const char *name, const char *work, const char *unit, double limit)
+{
+    char text[120];
+    unsigned i;
+
+    for (i = LZ4; i <= ZSTD; i++) {
+        snprintf(text, sizeof text, "%s, %s", name, subjects[i].codec->name);
+        bench_target_row(text, bench_row(work, subjects[i].server.name, unit, BENCH_LOWER),
+                         "<=", limit);
+    }
+}
+
+// The same against null, for both codecs.
+static void targets_null(const char *name, const char *work, const char *unit, const char *op,
+                         double limit)
+{
+    char text[120];
+    unsigned i;
+
+    for (i = LZ4; i <= ZSTD; i++) {
+        snprintf(text, sizeof text, "%s ÷ null, %s", name, subjects[i].codec->name);
+        target(text, work, unit, i, NULL_, op, limit);
+    }
+}
+
+static void set_targets(void)
+{
+    const char *const reads_1_1 = "4 KiB random reads, 1 connection × depth 1";
+    const char *const reads_1_16 = "4 KiB random reads, 1 connection × depth 16";
+    const char *const reads_4_16 = "4 KiB random reads, 4 connections × depth 16";
+    const char *const writes_1_1 = "4 KiB random writes, 1 connection × depth 1";
+    const char *const writes_4_16 = "4 KiB random writes, 4 connections × depth 16";
+    const char *const large_1_16 = "128 KiB writes, 1 connection × depth 16";
+    const char *const large_4_16 = "128 KiB writes, 4 connections × depth 16";
+    const char *const excess = "µs server CPU beyond null and codec";
+
+    targets_beyond("random read, depth 1: p50 beyond null and decode", reads_1_1,
+                   "µs p50 beyond null and codec", 1);
+    targets_null("random read, depth 1: p99", reads_1_1, "µs p99", "<=", 1.1);
+    targets_null("random reads/s, depth 16, 1 connection", reads_1_16, "requests/s", ">=", 0.92);
+    targets_null("random reads/s, depth 16, 4 connections", reads_4_16, "requests/s", ">=", 0.92);
+    target("4 KiB writes/s, depth 16, 4 connections ÷ null, lz4", writes_4_16, "requests/s", LZ4,
+           NULL_, ">=", 0.75);
+    target("4 KiB writes/s, depth 16, 4 connections ÷ memory zstd, lz4", writes_4_16, "requests/s",
+           LZ4, MEMORY_ZSTD, ">=", 10);
+    targets_beyond("CPU of a read beyond null and codec, depth 1", reads_1_1, excess, 1);
+    targets_beyond("CPU of a read beyond null and codec, 4 × 16", reads_4_16, excess, 1);
+    targets_beyond("CPU of a 4 KiB write beyond null and codec, depth 1", writes_1_1, excess, 1);
+    targets_beyond("CPU of a 4 KiB write beyond null and codec, 4 × 16", writes_4_16, excess, 1);
+    target("128 KiB writes/s, depth 16, 1 connection ÷ memory zstd, lz4", large_1_16, "requests/s",
+           LZ4, MEMORY_ZSTD, ">=", 5);
+    target("128 KiB writes/s, depth 16, 1 connection ÷ memory zstd, zstd", large_1_16, "requests/s",
+           ZSTD, MEMORY_ZSTD, ">=", 2.2);
+    target("128 KiB writes/s, depth 16, 4 connections ÷ memory zstd, lz4", large_4_16, "requests/s",
+           LZ4, MEMORY_ZSTD, ">=", 5);
+    target("128 KiB writes/s, depth 16, 4 connections ÷ memory zstd, zstd", large_4_16,
+           "requests/s", ZSTD, MEMORY_ZSTD, ">=", 2.2);
+    targets_null("p99 of reads while another writes 4 KiB", while_writes, "µs p99", "<=", 1.3);
+    targets_null("p99 of reads while another writes 128 KiB", while_large, "µs p99", "<=", 1.3);
+    targets_null("p99 of reads while another trims", while_trims, "µs p99", "<=", 1.2);
+    targets_null("2 MiB trim, p50", "2 MiB trims", "µs p50", "<=", 1.1);
+}
+
+int main(int argc, char *argv[])
+{
+    static const struct option options[] = {
+        {"pages", required_argument, NULL, 'p'},  {"json", required_argument, NULL, 'j'},
+        {"plugin", required_argument, NULL, 'l'}, {"rounds", required_argument, NULL, 'r'},
+        {"only", required_argument, NULL, 'o'},   {NULL, 0, NULL, 0},
+    };
+    const char *pages_path = NULL, *json_path = NULL, *plugin = "./zramswap.so";
+    int option;
+    unsigned i;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'p':
+            pages_path = optarg;
+            break;
+        case 'j':
+            json_path = optarg;
+            break;
+        case 'l':
+            plugin = optarg;
+            break;
+        case 'r':
+            nr_rounds = (unsigned)bench_parse_bytes(optarg);
+            break;
+        case 'o':
+            only = optarg;
+            break;
+        default:
+            return 2;
+        }
+    }
+    if (!pages_path || optind < argc || nr_rounds == 0) {
+        fprintf(stderr, "usage: bench-server --pages FILE [--json FILE] [--plugin ZRAMSWAP.SO] "
+                        "[--rounds N] [--only TEXT]\n");
+        return 2;
+    }
+    bench_pages_load(&pages, pages_path);
+    start_servers(plugin);
+    for (i = 0; i < NR_CONNECTIONS; i++) {
+        bench_samples_init(&stream_samples[i], 1u << 18);
+    }
+    bench_samples_init(&turn_samples, NR_CONNECTIONS << 18);
+    for (i = 0; i < NR_SERVERS; i++) {
+        bench_samples_init(&pooled[i], 1u << 20);
+        if (subjects[i].codec) {
+            codec_loop_init(&codec_loops[i], subjects[i].codec);
+        }
+    }
+    run_tests();
+    stop_servers();
+    set_targets();
+    bench_report("server", json_path);
+    return 0;
+}
