@@ -50,7 +50,7 @@ struct zr_pool {
     pthread_mutex_t span_lock; // guards all below
     struct cds_list_head warm, cold;
     uint64_t nr_used_spans, nr_warm_spans; // those in transit count as used
-    uint64_t nr_transit_spans; // free ones that the keeper holds while it moves them
+    uint64_t nr_transit_spans;             // free ones that the keeper holds while it moves them
     pthread_cond_t transit_end;
     uint64_t nr_taken_spans; // ever, but for copies: how fast the pool grows
     uint64_t nr_taken_cold;  // of them cold: their first touch faults in a request
@@ -97,8 +97,8 @@ bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span);
 // Ends the isolation, by who began it: the span gives objects out again, or is free if it is empty.
 void zr_pool_put_back(struct zr_pool *pool, struct zr_span *span);
 
-// Waits until no free span is on its way between warm and cold; false if none was.  For a writer that
-// found the pool full: some of what is used may only be in transit.  Some ms at most.
+// Waits until no free span is on its way between warm and cold; false if none was.  For a writer
+// that found the pool full: some of what is used may only be in transit.  Some ms at most.
 bool zr_pool_await_transit(struct zr_pool *pool);
 
 bool zr_pool_is_chunk(const struct zr_pool *pool, zr_handle handle);
