@@ -229,6 +229,27 @@ START_TEST(chunks_and_words_may_be_handed_over_in_any_order)
 }
 END_TEST
 
+// A chunk that was freed may be set aside as the next batch.
+START_TEST(of_a_chunk_that_becomes_a_batch_no_old_word_is_freed_again)
+{
+    static const size_t counts[] = {1, ZR_CHUNK_WORDS - 1, ZR_CHUNK_WORDS};
+    static uint64_t words[ZR_CHUNK_WORDS + 1];
+
+    start();
+    for (size_t i = 0; i < NR_OF(counts); i++) {
+        make_objects(words, NR_OF(words));
+        zr_deferred_free_words(deferred, words, NR_OF(words));
+        zr_deferred_free_chunk(deferred, make_leaf(ZR_CHUNK_WORDS), NULL);
+        zr_deferred_free_drain(deferred);
+        make_objects(words, counts[i]);
+        zr_deferred_free_words(deferred, words, counts[i]);
+        zr_deferred_free_drain(deferred);
+        ck_assert(is_all_freed());
+    }
+    end();
+}
+END_TEST
+
 START_TEST(who_finds_no_batch_left_helps_and_nothing_is_lost)
 {
     static uint64_t words[3000];
@@ -511,6 +532,7 @@ UNIT_MAIN("deferred-free", an_unused_one_leaves_nothing_in_the_pool,
           a_directory_goes_with_its_leaves_and_their_objects,
           the_objects_of_a_chunk_are_taken_off_its_account_when_they_are_freed,
           chunks_and_words_may_be_handed_over_in_any_order,
+          of_a_chunk_that_becomes_a_batch_no_old_word_is_freed_again,
           who_finds_no_batch_left_helps_and_nothing_is_lost,
           handing_over_and_draining_never_allocate,
           an_object_stays_until_the_readers_that_may_see_it_have_left,

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 // ---- Without memory -----------------------------------------------------------------------------
@@ -65,6 +66,7 @@ START_TEST(a_write_that_fails_changes_each_2_mib_whole_or_not_at_all)
     static unsigned char buffer[FULL_BYTES];
 
     start_full();
+    zero_both(0, LEAF_BYTES / 4); // makes room for a part of what follows
     content_fill(buffer, sizeof buffer, CONTENT_RANDOM);
     ck_assert_int_eq(zr_device_write(device, buffer, sizeof buffer, LEAF_BYTES / 2), -ENOSPC);
     for (uint64_t offset = LEAF_BYTES / 2; offset < FULL_BYTES;) {
@@ -250,6 +252,50 @@ START_TEST(a_page_is_read_all_old_or_all_new)
 }
 END_TEST
 
+// lz4, but a page takes long enough to be decompressed for others to free it meanwhile.
+static struct zr_codec_ops slow_lz4;
+static atomic_bool is_decompressing;
+
+static int decompress_slowly(void *context, const void *object, size_t bytes, void *page)
+{
+    is_decompressing = true;
+    unit_sleep_ms(50);
+    return zr_codec_lz4.decompress(context, object, bytes, page);
+}
+
+static bool is_reading(void *unused)
+{
+    (void)unused;
+    return is_decompressing;
+}
+
+static void *read_page(void *page)
+{
+    ck_assert_int_eq(zr_device_read(device, page, PAGE_BYTES, 0), 0);
+    return NULL;
+}
+
+START_TEST(a_read_under_way_gets_the_old_page_whatever_is_freed_meanwhile)
+{
+    unsigned char old[PAGE_BYTES], page[PAGE_BYTES];
+    pthread_t reader;
+
+    slow_lz4 = zr_codec_lz4;
+    slow_lz4.decompress = decompress_slowly;
+    start_device(LEAF_BYTES, 16 * MiB, &slow_lz4);
+    write_both(0, PAGE_BYTES, CONTENT_NEARLY_SAME);
+    memcpy(old, shadow, PAGE_BYTES);
+    ck_assert_int_eq(pthread_create(&reader, NULL, read_page, page), 0);
+    ck_assert(unit_await(is_reading, NULL));
+    zero_both(0, LEAF_BYTES);
+    zr_deferred_free_drain(server.deferred);
+    write_both(0, 100 * PAGE_BYTES, CONTENT_NEARLY_SAME); // takes the place of what was freed
+    pthread_join(reader, NULL);
+    ck_assert_mem_eq(page, old, PAGE_BYTES);
+    end_device();
+}
+END_TEST
+
 // Each thread has a part of one page for itself.
 static void *write_own_part(void *number)
 {
@@ -282,4 +328,6 @@ UNIT_MAIN("device-trouble", a_write_without_memory_is_enospc_and_the_old_content
           same_filled_pages_can_be_written_without_memory,
           a_device_at_its_own_limit_is_enospc_until_it_has_trimmed,
           a_damaged_object_is_eio_until_its_page_is_written_whole, a_page_of_another_codec_is_eio,
-          a_page_is_read_all_old_or_all_new, writes_to_parts_of_one_page_at_once_are_all_kept)
+          a_page_is_read_all_old_or_all_new,
+          a_read_under_way_gets_the_old_page_whatever_is_freed_meanwhile,
+          writes_to_parts_of_one_page_at_once_are_all_kept)

@@ -50,6 +50,7 @@ START_TEST(a_handle_leaves_its_owners_bits_alone)
 
         check_handle(zr_handle_of_word(word | handle.bits), OFFSET_MAX_BYTES, LENGTH_MAX_BYTES);
         check_handle(zr_handle_of_word(word), 0, 0);
+        ck_assert_uint_eq(zr_handle_of_word(word | handle.bits).bits, handle.bits);
     }
 }
 END_TEST

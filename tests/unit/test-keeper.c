@@ -72,10 +72,13 @@ static uint64_t resident_bytes(void)
 // As a writer at the limit does: what the keeper is moving is not lost.
 static bool has_room(zr_handle *handle)
 {
+    bool has_waited = true;
+
     while (zr_pool_alloc(&pool, ZR_OBJECT_MAX_BYTES, handle) < 0) {
-        if (!zr_pool_await_transit(&pool)) {
+        if (!has_waited) {
             return false;
         }
+        has_waited = zr_pool_await_transit(&pool);
     }
     return true;
 }

@@ -72,10 +72,10 @@ static uint32_t random_size(void)
     return bytes < ZR_OBJECT_MAX_BYTES ? bytes : ZR_OBJECT_MAX_BYTES;
 }
 
-static bool try_alloc_object(struct object *object)
+static bool try_alloc_object(struct object *object, uint32_t bytes)
 {
     int rc = random_below(20) == 0 ? zr_pool_alloc_chunk(&pool, &object->handle)
-                                   : zr_pool_alloc(&pool, random_size(), &object->handle);
+                                   : zr_pool_alloc(&pool, bytes, &object->handle);
 
     if (rc < 0) {
         ck_assert_int_eq(rc, -ENOSPC);
@@ -114,9 +114,9 @@ START_TEST(objects_never_overlap_and_keep_their_content)
     unsigned nr_full = 0;
 
     start_pool(6 * MiB);
-    for (int step = 0; step < 40000; step++) {
+    for (int step = 0; step < 200000; step++) {
         if (nr_objects < NR_OF(objects) && random_below(1000) != 0) {
-            if (try_alloc_object(&objects[nr_objects])) {
+            if (try_alloc_object(&objects[nr_objects], random_size())) {
                 nr_objects++;
                 continue;
             }
@@ -144,9 +144,10 @@ static void *work(void *number)
     size_t nr_objects = 0;
 
     random_seed((uintptr_t)number);
-    for (int step = 0; step < 4000; step++) {
+    for (int step = 0; step < 20000; step++) {
         if (nr_objects < NR_OF(objects) && random_below(80) != 0) {
-            nr_objects += try_alloc_object(&objects[nr_objects]);
+            // Few sizes, so that the threads meet in a class.
+            nr_objects += try_alloc_object(&objects[nr_objects], random_below(2) == 0 ? 64 : 2000);
         } else {
             nr_objects = free_objects(objects, nr_objects, random_below(NR_OF(objects)));
         }

@@ -17,12 +17,12 @@ START_TEST(every_size_gets_the_smallest_class_that_holds_it)
 
     zr_size_classes_init(&classes);
     for (bytes = 1; bytes <= ZR_OBJECT_MAX_BYTES; bytes++) {
-        uint32_t class = zr_size_class_of(&classes, bytes);
+        uint32_t class_nr = zr_size_class_of(&classes, bytes);
 
-        ck_assert_uint_lt(class, zr_size_class_chunk(&classes));
-        ck_assert_uint_ge(classes.object_bytes[class], bytes);
-        if (class > 0) {
-            ck_assert_uint_lt(classes.object_bytes[class - 1], bytes);
+        ck_assert_uint_lt(class_nr, zr_size_class_chunk(&classes));
+        ck_assert_uint_ge(classes.object_bytes[class_nr], bytes);
+        if (class_nr > 0) {
+            ck_assert_uint_lt(classes.object_bytes[class_nr - 1], bytes);
         }
     }
 }
@@ -30,16 +30,16 @@ END_TEST
 
 START_TEST(a_class_ends_at_its_size)
 {
-    uint32_t class;
+    uint32_t class_nr;
 
     zr_size_classes_init(&classes);
-    for (class = 0; class < zr_size_class_chunk(&classes); class ++) {
-        uint32_t bytes = classes.object_bytes[class];
+    for (class_nr = 0; class_nr < zr_size_class_chunk(&classes); class_nr++) {
+        uint32_t bytes = classes.object_bytes[class_nr];
 
-        ck_assert_uint_eq(zr_size_class_of(&classes, bytes - 1), class);
-        ck_assert_uint_eq(zr_size_class_of(&classes, bytes), class);
+        ck_assert_uint_eq(zr_size_class_of(&classes, bytes - 1), class_nr);
+        ck_assert_uint_eq(zr_size_class_of(&classes, bytes), class_nr);
         if (bytes < ZR_OBJECT_MAX_BYTES) {
-            ck_assert_uint_eq(zr_size_class_of(&classes, bytes + 1), class + 1);
+            ck_assert_uint_eq(zr_size_class_of(&classes, bytes + 1), class_nr + 1);
         }
     }
 }
@@ -60,17 +60,17 @@ END_TEST
 
 START_TEST(a_class_size_is_aligned_and_the_largest_that_fits_a_span_so_often)
 {
-    uint32_t class;
+    uint32_t class_nr;
 
     zr_size_classes_init(&classes);
-    for (class = 0; class < zr_size_class_chunk(&classes); class ++) {
-        uint32_t bytes = classes.object_bytes[class];
+    for (class_nr = 0; class_nr < zr_size_class_chunk(&classes); class_nr++) {
+        uint32_t bytes = classes.object_bytes[class_nr];
 
         ck_assert_uint_eq(bytes % 16, 0);
         ck_assert_uint_lt(nr_fitting(bytes + 16), nr_fitting(bytes));
         ck_assert_uint_le(ZR_SPAN_BYTES % bytes, nr_fitting(bytes) * 16);
-        if (class > 0) {
-            ck_assert_uint_gt(bytes, classes.object_bytes[class - 1]);
+        if (class_nr > 0) {
+            ck_assert_uint_gt(bytes, classes.object_bytes[class_nr - 1]);
         }
     }
 }

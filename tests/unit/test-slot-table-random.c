@@ -42,11 +42,14 @@ static void store_at_random(void)
 
 static void extract_at_random(void)
 {
-    uint64_t first = random_slot();
-    uint64_t nr = random_below(3) == 0 ? random_slot() : random_below(3 * ZR_LEAF_SLOTS);
+    uint64_t first = random_slot(), nr = random_below(3 * ZR_LEAF_SLOTS);
 
     if (random_below(2) == 0) {
         first -= first % ZR_LEAF_SLOTS;
+    }
+    if (random_below(3) == 0) {
+        nr = random_slot();
+        nr = nr > first ? nr - first : 0;
     }
     nr = nr < NR_SLOTS - first ? nr : NR_SLOTS - first;
     memset(&model[first], 0, nr * sizeof model[0]);
@@ -158,5 +161,46 @@ START_TEST(threads_may_store_read_and_extract_the_same_slots)
 }
 END_TEST
 
+#define NR_RACERS 3
+
+static pthread_barrier_t at_start, at_end;
+
+static void *race_for_a_leaf(void *number)
+{
+    sched_setaffinity(0, sizeof all_cpus, &all_cpus);
+    for (int round = 0; round < 1000; round++) {
+        pthread_barrier_wait(&at_start);
+        ck_assert_int_eq(store((uintptr_t)number, zr_slot_word_same(1)), 0);
+        pthread_barrier_wait(&at_end);
+        zr_slot_table_extract(&table, 0, NR_SLOTS);
+    }
+    return NULL;
+}
+
+START_TEST(a_leaf_is_made_once_and_freed_once_however_many_race_for_it)
+{
+    pthread_t threads[NR_RACERS];
+
+    sched_getaffinity(0, sizeof all_cpus, &all_cpus);
+    start_table(NR_SLOTS);
+    pthread_barrier_init(&at_start, NULL, NR_RACERS);
+    pthread_barrier_init(&at_end, NULL, NR_RACERS);
+    for (uintptr_t i = 0; i < NR_RACERS; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, race_for_a_leaf, (void *)i), 0);
+    }
+    for (size_t i = 0; i < NR_RACERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    pthread_barrier_destroy(&at_start);
+    pthread_barrier_destroy(&at_end);
+    zr_slot_table_fini(&table);
+    ck_assert_uint_eq(nr_objects(), 0);
+    zr_deferred_free_destroy(deferred);
+    ck_assert_uint_eq(pool.class[zr_size_class_chunk(&pool.classes)].nr_objects, 0);
+    zr_pool_fini(&pool);
+}
+END_TEST
+
 UNIT_MAIN("slot-table-random", the_table_agrees_with_a_model_whatever_the_order,
-          threads_may_store_read_and_extract_the_same_slots)
+          threads_may_store_read_and_extract_the_same_slots,
+          a_leaf_is_made_once_and_freed_once_however_many_race_for_it)

@@ -25,18 +25,18 @@ static void take(uint32_t nr)
 START_TEST(a_new_span_is_empty_and_knows_its_class)
 {
     struct zr_size_classes classes;
-    uint32_t class;
+    uint32_t class_nr;
 
     zr_size_classes_init(&classes);
-    for (class = 0; class < classes.nr_classes; class ++) {
-        start_span(classes.object_bytes[class]);
-        zr_span_init(&span, (uint8_t) class, classes.object_bytes[class], false);
+    for (class_nr = 0; class_nr < classes.nr_classes; class_nr++) {
+        start_span(classes.object_bytes[class_nr]);
+        zr_span_init(&span, (uint8_t)class_nr, classes.object_bytes[class_nr], false);
         ck_assert(zr_span_is_valid(&span));
         ck_assert(zr_span_is_empty(&span));
         ck_assert(!zr_span_is_full(&span));
-        ck_assert_uint_eq(zr_span_class(&span), class);
+        ck_assert_uint_eq(zr_span_class(&span), class_nr);
         ck_assert(!zr_span_is_isolated(&span));
-        ck_assert_uint_eq(span.capacity, ZR_SPAN_BYTES / classes.object_bytes[class]);
+        ck_assert_uint_eq(span.capacity, ZR_SPAN_BYTES / classes.object_bytes[class_nr]);
     }
 }
 END_TEST
@@ -44,11 +44,11 @@ END_TEST
 START_TEST(objects_are_taken_from_the_lowest_up_until_the_span_is_full)
 {
     struct zr_size_classes classes;
-    uint32_t class, index;
+    uint32_t class_nr, index;
 
     zr_size_classes_init(&classes);
-    for (class = 0; class < classes.nr_classes; class ++) {
-        start_span(classes.object_bytes[class]);
+    for (class_nr = 0; class_nr < classes.nr_classes; class_nr++) {
+        start_span(classes.object_bytes[class_nr]);
         for (index = 0; index < span.capacity; index++) {
             ck_assert(!zr_span_is_full(&span));
             ck_assert_uint_eq(zr_span_take(&span), index);
