@@ -3,9 +3,9 @@
 //
 // The whole server, over a Unix socket: zramswap beside nbdkit's null plugin (the transport alone),
 // its memory plugin, and that with zstd.  All run at once and take turns.
+#include "codec-loop.h"
 #include "nbd-server.h"
 #include "nbd-stream.h"
-#include "../plugin/codec.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -16,7 +16,6 @@
 #define NR_ROUNDS_DEFAULT 7
 #define TURN_NS UINT64_C(300000000)
 #define MIXED_TURN_NS UINT64_C(500000000)
-#define CODEC_PAGES 2048u
 
 // Reads and writes go to the first part of the disk, trims to the second.
 #define DATA_BYTES (UINT64_C(256) << 20)
@@ -37,6 +36,7 @@ static struct subject subjects[NR_SERVERS];
 static struct bench_pages pages;
 static struct bench_samples stream_samples[NR_CONNECTIONS], turn_samples;
 static struct bench_samples pooled[NR_SERVERS]; // for the pictures
+static struct codec_loop codec_loops[NR_SERVERS];
 static unsigned nr_rounds = NR_ROUNDS_DEFAULT;
 static const char *only = ""; // run the tests whose name contains this
 
@@ -164,55 +164,6 @@ static void stop_servers(void)
         }
         nbd_server_stop(&subjects[i].server);
     }
-}
-
-// ---- the codec alone ---------------------------------------------------------------------------
-
-struct codec_loop {
-    const struct zr_codec_ops *ops;
-    void *context;
-    uint32_t offsets[CODEC_PAGES];
-    uint32_t lengths[CODEC_PAGES];
-    unsigned char *objects;
-    struct bench_rng rng;
-};
-
-static struct codec_loop codec_loops[NR_SERVERS];
-
-static void codec_loop_init(struct codec_loop *loop, const struct zr_codec_ops *ops)
-{
-    uint32_t i, at = 0;
-
-    loop->ops = ops;
-    loop->context = ops->create(ops->default_level);
-    loop->objects = bench_alloc(CODEC_PAGES * ZR_CODEC_BOUND_MAX_BYTES);
-    for (i = 0; i < CODEC_PAGES; i++) {
-        loop->offsets[i] = at;
-        loop->lengths[i] =
-            (uint32_t)ops->compress(loop->context, bench_page(&pages, i), loop->objects + at);
-        at += (loop->lengths[i] + 15) & ~15u;
-    }
-}
-
-// µs a page.
-static double codec_loop_run(struct codec_loop *loop, bool is_write)
-{
-    unsigned char page[ZR_CODEC_BOUND_MAX_BYTES];
-    uint64_t start = bench_thread_cpu_ns();
-    uint32_t i;
-
-    for (i = 0; i < CODEC_PAGES; i++) {
-        uint64_t random = bench_random(&loop->rng);
-
-        if (is_write) {
-            loop->ops->compress(loop->context, bench_page(&pages, random), page);
-        } else {
-            loop->ops->decompress(loop->context,
-                                  loop->objects + loop->offsets[random % CODEC_PAGES],
-                                  loop->lengths[random % CODEC_PAGES], page);
-        }
-    }
-    return (double)(bench_thread_cpu_ns() - start) / 1e3 / CODEC_PAGES;
 }
 
 // ---- tests -------------------------------------------------------------------------------------
@@ -575,7 +526,7 @@ int main(int argc, char *argv[])
     for (i = 0; i < NR_SERVERS; i++) {
         bench_samples_init(&pooled[i], 1u << 20);
         if (subjects[i].codec) {
-            codec_loop_init(&codec_loops[i], subjects[i].codec);
+            codec_loop_init(&codec_loops[i], subjects[i].codec, &pages);
         }
     }
     run_tests();

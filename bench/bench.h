@@ -27,7 +27,7 @@ void bench_sleep_until_ns(uint64_t when);
 
 // ---- words for people, on stderr ---------------------------------------------------------------
 void bench_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
-_Noreturn void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void bench_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 // A size with an optional K, M or G; dies if text is none.
 uint64_t bench_parse_bytes(const char *text);

@@ -3,8 +3,8 @@
 //
 // The parts of bench-engine: an engine without nbdkit, beside the bare codec loop and zram.
 //
-// Slots are stored with the pages of the page file in order, repeated; every overwrite moves on by
-// some pages, so that sizes change as they do in life.
+// A device is filled with the pages of the page file in order, repeated; every overwrite moves on
+// by some pages, so that sizes change as they do in life.
 #ifndef ZR_ENGINE_BENCH_H
 #define ZR_ENGINE_BENCH_H
 

@@ -19,6 +19,8 @@
 #define READ_LEAD_IN_PAGES 1024u
 #define WRITE_LEAD_IN_PAGES 8192u
 
+#define HOT_PAGES 256u // 1 MiB
+
 #define BURST_PAGES 4096u // a burst of 16 MiB after silence
 #define BURST_PAUSE_NS 300000000
 #define BURST_ROUNDS 11
@@ -42,9 +44,12 @@ struct pass {
     unsigned char *buffers; // for reads, one page a thread
 };
 
+// What is written: from a part of the page file that fits a CPU's cache, another part each round,
+// since in a server the page has just come off the socket.
 static const unsigned char *request_pages(const struct pass *pass, uint64_t slot)
 {
-    return bench_page_run(pass->bench->pages, slot + pass->bench->shift, pass->pages_per_request);
+    return bench_page_run(pass->bench->pages, slot % HOT_PAGES + pass->bench->shift,
+                          pass->pages_per_request);
 }
 
 // An object as the loop stores it: raw if it saves nothing.

@@ -45,7 +45,7 @@ static void issue(struct runner *runner, const struct nbd_request *request)
 {
     struct nbd_handle *nbd = runner->stream->nbd;
     struct place *place = runner->free;
-    nbd_completion_callback callback = {.callback = done, .user_data = place};
+    nbd_completion_callback completion = {.callback = done, .user_data = place};
     int64_t cookie = -1;
 
     runner->free = place->next_free;
@@ -54,13 +54,13 @@ static void issue(struct runner *runner, const struct nbd_request *request)
     place->start_ns = bench_now_ns();
     switch (request->kind) {
     case NBD_STREAM_READ:
-        cookie = nbd_aio_pread(nbd, place->buffer, request->bytes, request->offset, callback, 0);
+        cookie = nbd_aio_pread(nbd, place->buffer, request->bytes, request->offset, completion, 0);
         break;
     case NBD_STREAM_WRITE:
-        cookie = nbd_aio_pwrite(nbd, request->data, request->bytes, request->offset, callback, 0);
+        cookie = nbd_aio_pwrite(nbd, request->data, request->bytes, request->offset, completion, 0);
         break;
     case NBD_STREAM_TRIM:
-        cookie = nbd_aio_trim(nbd, request->bytes, request->offset, callback, 0);
+        cookie = nbd_aio_trim(nbd, request->bytes, request->offset, completion, 0);
         break;
     }
     if (cookie < 0) {

@@ -52,11 +52,11 @@ struct connection {
 static struct {
     const uint8_t *pages;
     uint64_t bytes;
-    bool is_store, expects_zeros;
-    const char *label; // of the progress bar; NULL: no bar
+    bool is_store, expects_zeros, has_bar;
     _Atomic uint64_t taken_bytes, done_bytes;
 } transfer;
 
+static const char *action;
 static struct connection connections[NR_CONNECTIONS];
 static const uint8_t zeros[REQUEST_BYTES];
 
@@ -65,11 +65,11 @@ __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *form
     va_list arguments;
 
     va_start(arguments, format);
-    fputs("store-pages: ", stderr);
+    fprintf(stderr, "store-pages %s: ", action);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
-    exit(EXIT_FAILURE);
+    _exit(EXIT_FAILURE); // may be within a callback of libnbd, which exit would find unawares
 }
 
 static double now_seconds(void)
@@ -102,8 +102,8 @@ static void show_progress(void)
     int filled = (int)(bytes * (uint64_t)width / transfer.bytes);
 
     if (filled != drawn) {
-        fprintf(stderr, "\r  %-8s [%.*s%*s] %" PRIu64 " MiB", transfer.label, filled, full,
-                width - filled, "", bytes >> 20);
+        fprintf(stderr, "\r  %-8s [%.*s%*s] %" PRIu64 " MiB", action, filled, full, width - filled,
+                "", bytes >> 20);
         drawn = filled;
     }
 }
@@ -121,7 +121,7 @@ static int done(void *user_data, int *error)
         expect_same(request);
     }
     atomic_fetch_add(&transfer.done_bytes, request->bytes);
-    if (transfer.label && connection == connections) {
+    if (transfer.has_bar && connection == connections) {
         show_progress();
     }
     request->next_free = connection->free;
@@ -191,7 +191,7 @@ static double run_transfer(void)
     for (i = 0; i < NR_CONNECTIONS; i++) {
         pthread_join(connections[i].thread, NULL);
     }
-    if (transfer.label) {
+    if (transfer.has_bar) {
         show_progress();
         fputc('\n', stderr);
     }
@@ -269,26 +269,25 @@ static void map_pages(const char *path)
 
 int main(int argc, char **argv)
 {
-    bool has_progress = argc == 5 && strcmp(argv[1], "--progress") == 0;
-    char **arguments = argv + argc - 3;
     double seconds;
 
-    if (argc != 4 && !has_progress) {
+    transfer.has_bar = argc == 5 && strcmp(argv[1], "--progress") == 0;
+    if (argc != 4 && !transfer.has_bar) {
         fputs(usage, stderr);
         return EXIT_MISUSED;
     }
-    connect_all(arguments[1]);
-    map_pages(arguments[2]);
-    transfer.label = has_progress ? arguments[0] : NULL;
+    action = argv[argc - 3];
+    connect_all(argv[argc - 2]);
+    map_pages(argv[argc - 1]);
 
-    if (strcmp(arguments[0], "store") == 0) {
+    if (strcmp(action, "store") == 0) {
         transfer.is_store = true;
         seconds = run_transfer();
-    } else if (strcmp(arguments[0], "compare") == 0) {
+    } else if (strcmp(action, "compare") == 0) {
         seconds = run_transfer();
-    } else if (strcmp(arguments[0], "trim") == 0) {
+    } else if (strcmp(action, "trim") == 0) {
         seconds = trim_all(connections[0].nbd);
-    } else if (strcmp(arguments[0], "zeros") == 0) {
+    } else if (strcmp(action, "zeros") == 0) {
         transfer.expects_zeros = true;
         seconds = run_transfer();
     } else {

@@ -33,7 +33,7 @@ requirements=(
 spare_kib=$((32 * 1024))
 
 # The longest that a guest may take to answer a command.
-guest_timeout=240
+guest_timeout=300
 
 declare -A guest_pid guest_input guest_output server_pid server_port
 guest_log_mark='=== '
@@ -164,7 +164,7 @@ guest() {
 
 # guest_swapper NAME ARGUMENT...: its results also go to $logs/NAME.results.
 guest_swapper() {
-    guest "$1" "swapper ${*:2}" | tee "$logs/$1.results" | sed "s/^/    $1: /" >&2
+    guest "$1" "swapper ${*:2}" | tee "$logs/$1.results" | sed -u "s/^/    $1: /" >&2
 }
 
 # guest_result NAME KEY
