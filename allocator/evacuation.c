@@ -71,7 +71,7 @@ static uint64_t decide(struct census *census, uint32_t object_bytes, bool is_urg
 bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
                          enum zr_urgency urgency)
 {
-    const uint64_t waste_share = urgency == ZR_URGENCY_BUSY ? 16 : 128;
+    const uint64_t waste_share = urgency == ZR_URGENCY_BUSY ? 8 : 128;
     const bool is_urgent = urgency == ZR_URGENCY_FULL;
     struct census census[ZR_NR_CLASSES_MAX];
     uint64_t nr_opened = opened_spans(pool);
