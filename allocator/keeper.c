@@ -43,6 +43,7 @@ static size_t take_spans(struct zr_pool *pool, struct cds_list_head *from, size_
         pool->nr_warm_spans -= from == &pool->warm;
         index[nr] = zr_pool_span_index(pool, span);
     }
+    zr_pool_note_peak_locked(pool);
     pthread_mutex_unlock(&pool->span_lock);
     qsort(index, nr, sizeof *index, compare_u64);
     return nr;

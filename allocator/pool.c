@@ -96,9 +96,7 @@ static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr, bo
     pool->nr_warm_spans -= is_warm;
     pool->nr_taken_spans += !is_copy;
     pool->nr_taken_cold += !is_copy && !is_warm;
-    if (pool->nr_used_spans + pool->nr_warm_spans > pool->peak_spans) {
-        pool->peak_spans = pool->nr_used_spans + pool->nr_warm_spans;
-    }
+    zr_pool_note_peak_locked(pool);
 out:
     pthread_mutex_unlock(&pool->span_lock);
     return span;

@@ -108,6 +108,14 @@ void zr_pool_get_stats(struct zr_pool *pool, struct zr_pool_stats *stats);
 // Walks every span: true if all invariants hold.  For tests, with no other call under way.
 bool zr_pool_is_valid(struct zr_pool *pool);
 
+// After more spans are used or warm.  The span lock is held.
+static inline void zr_pool_note_peak_locked(struct zr_pool *pool)
+{
+    uint64_t nr_spans = pool->nr_used_spans + pool->nr_warm_spans;
+
+    pool->peak_spans = nr_spans > pool->peak_spans ? nr_spans : pool->peak_spans;
+}
+
 static inline struct zr_span *zr_pool_span_at(const struct zr_pool *pool, uint64_t index)
 {
     return (struct zr_span *)pool->span_table.base + index;
