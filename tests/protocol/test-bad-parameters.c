@@ -50,6 +50,15 @@ static const struct bad {
     {{"size=1M", "limit=-1M"}, "limit", "-1M"},
     {{"size=1M", "limit=abc"}, "limit", "abc"},
     {{"size=1M", "stats-export="}, "stats-export", "stats-export"},
+    {{"size=1M", "stats-export=a", "export=a:1M"}, "stats-export", "a"},
+    {{"export=a"}, "export", "a"},
+    {{"export=:1M"}, "export", ":1M"},
+    {{"export=a b:1M"}, "export", "b:1M"},
+    {{"export=a:0"}, "export", "0"},
+    {{"export=a:1M:x"}, "export", "x"},
+    {{"export=a:1M", "export=a:2M"}, "export", "2M"},
+    {{"size=1M", "mlock=yes"}, "mlock", "yes"},
+    {{"size=1M", "local-swap="}, "local-swap", "local-swap"},
 };
 
 static bool is_word_byte(char c)
