@@ -33,6 +33,7 @@ const struct zr_codec_ops zr_codec_lz4 = {
     .name = "lz4",
     .kind = ZR_SLOT_LZ4,
     .bound_bytes = LZ4_COMPRESSBOUND(ZR_PAGE_BYTES),
+    .yield_pages = 4,
     .version = LZ4_versionString,
     .create = create,
     .destroy = free,

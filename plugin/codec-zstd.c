@@ -83,6 +83,7 @@ const struct zr_codec_ops zr_codec_zstd = {
     .kind = ZR_SLOT_ZSTD,
     .has_level = true,
     .bound_bytes = ZSTD_COMPRESSBOUND(ZR_PAGE_BYTES),
+    .yield_pages = 1,
     .default_level = 1,
     .min_level = ZSTD_minCLevel,
     .max_level = ZSTD_maxCLevel,

@@ -25,6 +25,7 @@ struct zr_codec_ops {
     enum zr_slot_kind kind;
     bool has_level;
     size_t bound_bytes; // a page never compresses to more than this
+    unsigned yield_pages; // compressing so many takes about 20 µs: then others may have the CPU
     int default_level;
     int (*min_level)(void);
     int (*max_level)(void);

@@ -4,9 +4,12 @@
 #include "../allocator/rcu.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #define MAX_TRIES 8 // of a write that finds no memory
+#define CACHE_LINE_BYTES 64
+
 
 int zr_device_init(struct zr_device *device, const char *name, uint64_t size_bytes,
                    uint64_t limit_bytes, struct zr_codec *codec, struct zr_pool *pool,
@@ -52,6 +55,20 @@ static struct piece next_piece(uint64_t offset, uint64_t bytes)
         piece.bytes = piece.nr_slots * ZR_PAGE_BYTES;
     }
     return piece;
+}
+
+// Has all cache lines of a word's object on their way before the decoder asks for one after the
+// other: what was swapped out lately is in no cache, and a decoder waits for each line.
+static void prefetch_object(const struct zr_device *device, uint64_t word)
+{
+    zr_handle handle = zr_handle_of_word(word);
+    const char *object = zr_pool_view(device->pool, handle);
+    uint32_t bytes = zr_handle_length_bytes(handle);
+    uint32_t i;
+
+    for (i = 0; i < bytes; i += CACHE_LINE_BYTES) {
+        __builtin_prefetch(object + i);
+    }
 }
 
 // The page that a word stands for.  Inside the read-side section in which the word was loaded.
@@ -109,6 +126,7 @@ static int read_pages(struct zr_device *device, struct zr_codec_context *context
                       uint64_t slot, size_t nr_slots)
 {
     const _Atomic uint64_t *leaf;
+    uint64_t word, next = ZR_SLOT_EMPTY;
     size_t i;
     int rc = 0;
 
@@ -116,12 +134,18 @@ static int read_pages(struct zr_device *device, struct zr_codec_context *context
     leaf = zr_slot_table_leaf(&device->table, slot);
     if (!leaf) {
         memset(buffer, 0, nr_slots * ZR_PAGE_BYTES);
+    } else {
+        leaf += slot % ZR_LEAF_SLOTS;
+        next = atomic_load_explicit(&leaf[0], memory_order_acquire);
+        prefetch_object(device, next);
     }
     for (i = 0; leaf && i < nr_slots && rc == 0; i++) {
-        rc =
-            load_page(device, context,
-                      atomic_load_explicit(&leaf[(slot + i) % ZR_LEAF_SLOTS], memory_order_acquire),
-                      buffer + i * ZR_PAGE_BYTES);
+        word = next;
+        if (i + 1 < nr_slots) {
+            next = atomic_load_explicit(&leaf[i + 1], memory_order_acquire);
+            prefetch_object(device, next);
+        }
+        rc = load_page(device, context, word, buffer + i * ZR_PAGE_BYTES);
     }
     zr_rcu_read_unlock();
     return rc;
@@ -147,6 +171,11 @@ static int try_write_pages(struct zr_device *device, struct zr_codec_context *co
     int rc = 0;
 
     for (nr_words = 0; nr_words < nr_slots; nr_words++) {
+        // A large write compresses for 0.2 to 0.5 ms.  A read that wants this CPU meanwhile, for a guest
+        // that waits, comes first; so does the thread that takes this client's next request.
+        if (nr_words > 0 && nr_words % device->codec->ops->yield_pages == 0) {
+            sched_yield();
+        }
         rc = make_word(device, context, buffer + nr_words * ZR_PAGE_BYTES, &words[nr_words]);
         if (rc < 0) {
             break;
