@@ -5,10 +5,10 @@
 //   top        push (release) ↔ pop_all (acquire): the drainer sees the link of a pushed chunk. Its
 //              words need no such order, the grace period gives it.  Popping takes the whole stack
 //              by one exchange, so there is no ABA.
-//   is_asleep  sleeper: store, then look for work; requests: hand over, then load.  All
-//   sequentially
-//              consistent: one of the two sees the other, so no work is left lying asleep.
+//   nr_pushed, nr_popped, nr_drains  statistics; popped is loaded first, so that the difference is
+//              never negative.
 #include "deferred-free.h"
+#include "packed-chunk.h"
 #include "rcu.h"
 
 #include <errno.h>
@@ -216,15 +216,28 @@ static void flush_stripes(struct zr_deferred_free *deferred)
     }
 }
 
-static uint64_t sum_lengths(const uint64_t *words)
+static uint64_t sum_lengths(const uint64_t *words, size_t nr_words)
 {
     uint64_t bytes = 0;
     size_t i;
 
-    for (i = 0; i < ZR_CHUNK_WORDS; i++) {
+    for (i = 0; i < nr_words; i++) {
         bytes += zr_handle_length_bytes(zr_handle_of_word(words[i]));
     }
     return bytes;
+}
+
+static void free_packed_chunk(struct zr_deferred_free *deferred, zr_handle handle,
+                              struct zr_account *account)
+{
+    const struct zr_packed_chunk *packed = zr_pool_view(deferred->pool, handle);
+    size_t nr_words = zr_packed_chunk_nr_words(packed);
+
+    if (account) {
+        zr_account_uncharge(account, sum_lengths(packed->words, nr_words));
+    }
+    zr_pool_free(deferred->pool, packed->words, nr_words);
+    zr_pool_free(deferred->pool, &handle.bits, 1);
 }
 
 // Frees what a chunk's words refer to, then the chunk itself.  A directory's words are leaves: that
@@ -241,10 +254,14 @@ static void free_chunk(struct zr_deferred_free *deferred, zr_handle chunk,
         if (!zr_handle_has_object(handle)) {
             continue;
         }
+        if (words[i] & ZR_HANDLE_IS_PACKED) {
+            free_packed_chunk(deferred, handle, account);
+            continue;
+        }
         // All words of a chunk are of one sort: chunks in a directory, objects elsewhere.
         if (!zr_pool_is_chunk(deferred->pool, handle)) {
             if (account) {
-                zr_account_uncharge(account, sum_lengths(words));
+                zr_account_uncharge(account, sum_lengths(words, ZR_CHUNK_WORDS));
             }
             zr_pool_free(deferred->pool, words, ZR_CHUNK_WORDS);
             break;

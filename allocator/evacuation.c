@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#define NR_BUCKETS 32          // spans by how full they are
-#define MIN_CLASS_WASTE 16384u // bytes: less is not worth the walk over the table
+#define NR_BUCKETS 32         // spans by how full they are
+#define MIN_CLASS_WASTE 4096u // bytes, an OS page: less cannot go back
 
 // The partly used spans of one class, from empty to full.
 struct census {

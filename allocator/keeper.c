@@ -14,7 +14,7 @@
 #define MAX_RESERVE_SPANS 256 // 32 MiB
 #define BATCH_SPANS 64        // populated, or given back, with one hold of the span lock
 #define TAILS_PER_CLASS 8     // spans looked at in a window
-#define MIN_TAIL_BYTES 8192u  // giving less back costs more than it is worth
+#define MIN_TAIL_BYTES 4096u  // an OS page
 #define OS_PAGE_BYTES 4096u
 
 static int compare_u64(const void *a, const void *b)

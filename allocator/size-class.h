@@ -22,7 +22,7 @@
 #define ZR_SPAN_BYTES (1u << ZR_SPAN_SHIFT)
 #define ZR_OBJECT_MAX_BYTES 4096u
 #define ZR_OBJECT_MIN_BYTES                                                                        \
-    64u // smaller ones are rare and their bitmap would cost more than it saves
+    128u // smaller ones are rare and their bitmap would cost more than it saves
 #define ZR_CHUNK_BYTES 4096u
 #define ZR_NR_CLASSES_MAX 160
 

@@ -171,10 +171,8 @@ static void find_objects(const struct pass *pass)
 
     for (i = 0; i < pass->nr_requests; i++) {
         uint64_t slot = pass->requests[i];
-        const _Atomic uint64_t *leaf = zr_slot_table_leaf(table, slot);
-        uint64_t word =
-            leaf ? atomic_load_explicit(&leaf[slot % ZR_LEAF_SLOTS], memory_order_acquire)
-                 : ZR_SLOT_EMPTY;
+        const struct zr_leaf leaf = zr_slot_table_leaf(table, slot);
+        uint64_t word = zr_leaf_word(&leaf, slot);
 
         pass->objects[i] =
             (struct object){zr_pool_view(&pass->bench->server.pool, zr_handle_of_word(word)), word};

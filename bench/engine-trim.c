@@ -25,7 +25,7 @@
 static void free_synchronously(struct engine_bench *bench, uint64_t first_slot)
 {
     _Atomic uint64_t *leaf =
-        (_Atomic uint64_t *)zr_slot_table_leaf(&bench->device->table, first_slot);
+        (_Atomic uint64_t *)zr_slot_table_leaf(&bench->device->table, first_slot).words;
     unsigned i;
 
     if (!leaf) {

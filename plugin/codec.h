@@ -24,7 +24,7 @@ struct zr_codec_ops {
     const char *name;
     enum zr_slot_kind kind;
     bool has_level;
-    size_t bound_bytes; // a page never compresses to more than this
+    size_t bound_bytes;   // a page never compresses to more than this
     unsigned yield_pages; // compressing so many takes about 20 µs: then others may have the CPU
     int default_level;
     int (*min_level)(void);

@@ -51,28 +51,74 @@ static bool move_object(struct zr_compactor *compactor, struct zr_slot_table *ta
     return true;
 }
 
-// Does the leaf of a slot, which is its first.
-static void compact_leaf(struct zr_compactor *compactor, struct zr_slot_table *table, uint64_t slot)
+// Whether something in a packed leaf, or the leaf itself, is in the way.
+static bool wants_packed(const struct zr_compactor *compactor, const struct zr_leaf *leaf)
+{
+    size_t nr_words = zr_packed_chunk_nr_words(leaf->packed);
+    size_t i;
+
+    if (zr_evacuation_wants(compactor->pool, leaf->handle)) {
+        return true;
+    }
+    for (i = 0; i < nr_words; i++) {
+        zr_handle handle = zr_handle_of_word(leaf->packed->words[i]);
+
+        if (zr_handle_has_object(handle) && zr_evacuation_wants(compactor->pool, handle)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Does the leaf of a slot, which is its first.  False: it is packed, and something is to move.
+static bool try_compact_leaf(struct zr_compactor *compactor, struct zr_slot_table *table,
+                             uint64_t slot)
 {
     uint64_t moved[ZR_LEAF_SLOTS];
-    const _Atomic uint64_t *leaf;
-    size_t nr_moved = 0;
+    size_t nr_moved = 0, nr_used = 0;
+    struct zr_leaf leaf;
+    bool is_done = true;
     size_t i;
 
     zr_rcu_read_lock();
     leaf = zr_slot_table_leaf(table, slot);
-    for (i = 0; leaf && i < ZR_LEAF_SLOTS; i++) {
-        uint64_t word = atomic_load_explicit(&leaf[i], memory_order_acquire);
+    if (leaf.packed) {
+        is_done = !wants_packed(compactor, &leaf);
+    }
+    for (i = 0; leaf.words && i < ZR_LEAF_SLOTS; i++) {
+        uint64_t word = zr_leaf_word(&leaf, i);
         zr_handle handle = zr_handle_of_word(word);
 
+        nr_used += word != ZR_SLOT_EMPTY;
         if (zr_handle_has_object(handle) && zr_evacuation_wants(compactor->pool, handle) &&
             move_object(compactor, table, slot + i, word)) {
             moved[nr_moved++] = word;
         }
     }
+    // Not while the server is busy: a leaf may just be filling up.
+    if (leaf.words && nr_used <= ZR_PACK_MAX_WORDS && !compactor->is_busy &&
+        zr_slot_table_try_mark(table, slot)) {
+        compactor->sparse[compactor->nr_sparse++] = slot;
+    }
     zr_rcu_read_unlock();
     zr_deferred_free_words(compactor->deferred, moved, nr_moved);
     atomic_fetch_add_explicit(&compactor->nr_moved_pages, nr_moved, memory_order_relaxed);
+    return is_done;
+}
+
+static void compact_leaf(struct zr_compactor *compactor, struct zr_slot_table *table, uint64_t slot)
+{
+    if (!try_compact_leaf(compactor, table, slot) && zr_slot_table_unpack(table, slot) == 0) {
+        try_compact_leaf(compactor, table, slot);
+    }
+}
+
+static void pack_sparse(struct zr_compactor *compactor, struct zr_slot_table *table)
+{
+    if (compactor->nr_sparse > 0) {
+        zr_slot_table_pack(table, compactor->sparse, compactor->nr_sparse);
+        compactor->nr_sparse = 0;
+    }
 }
 
 static bool begin_pass_locked(struct zr_compactor *compactor, enum zr_urgency urgency)
@@ -91,18 +137,23 @@ static uint64_t continue_pass_locked(struct zr_compactor *compactor, uint64_t un
 
     while (compactor->table < compactor->nr_tables) {
         struct zr_slot_table *table = compactor->tables[compactor->table];
+        bool is_over = false;
 
         zr_rcu_read_lock();
         compactor->slot = zr_slot_table_next_leaf(table, compactor->slot);
         zr_rcu_read_unlock();
-        if (compactor->slot >= table->nr_slots) {
+        if (compactor->slot < table->nr_slots) {
+            compact_leaf(compactor, table, compactor->slot);
+            compactor->slot += ZR_LEAF_SLOTS;
+            is_over = zr_worker_now_ns() >= until_ns;
+        } else {
             compactor->table++;
             compactor->slot = 0;
-            continue;
         }
-        compact_leaf(compactor, table, compactor->slot);
-        compactor->slot += ZR_LEAF_SLOTS;
-        if (zr_worker_now_ns() >= until_ns) {
+        if (is_over || compactor->slot == 0 || compactor->nr_sparse == ZR_PACK_LEAVES) {
+            pack_sparse(compactor, table);
+        }
+        if (is_over) {
             return 0;
         }
     }
@@ -114,27 +165,26 @@ static uint64_t continue_pass_locked(struct zr_compactor *compactor, uint64_t un
 }
 
 // Whether requests came since the last call at more than a thousand a second.
-static bool is_busy_locked(struct zr_compactor *compactor)
+static void look_at_load_locked(struct zr_compactor *compactor)
 {
     uint64_t nr_requests = zr_codec_nr_gets(compactor->codec) - compactor->seen_requests;
     uint64_t ns = zr_worker_now_ns() - compactor->seen_ns;
 
     compactor->seen_requests += nr_requests;
     compactor->seen_ns += ns;
-    return nr_requests > ns / NS_PER_BUSY_REQUEST;
+    compactor->is_busy = nr_requests > ns / NS_PER_BUSY_REQUEST;
 }
 
 static uint64_t work(void *opaque)
 {
     struct zr_compactor *compactor = opaque;
     uint64_t pause_ns = IDLE_PAUSE_NS;
-    bool is_busy;
 
     pthread_mutex_lock(&compactor->pass_lock);
-    is_busy = is_busy_locked(compactor);
+    look_at_load_locked(compactor);
     if (compactor->is_passing ||
-        begin_pass_locked(compactor, is_busy ? ZR_URGENCY_BUSY : ZR_URGENCY_QUIET)) {
-        pause_ns = is_busy ? BUSY_PAUSE_NS : QUIET_PAUSE_NS;
+        begin_pass_locked(compactor, compactor->is_busy ? ZR_URGENCY_BUSY : ZR_URGENCY_QUIET)) {
+        pause_ns = compactor->is_busy ? BUSY_PAUSE_NS : QUIET_PAUSE_NS;
         continue_pass_locked(compactor, zr_worker_now_ns() + SLICE_NS);
     }
     pthread_mutex_unlock(&compactor->pass_lock);

@@ -8,6 +8,8 @@
 // and its word exchanged for the new place if it is still the old one; if a writer was faster, the
 // copy is dropped.  No lock is held that a request could wait for, but a class's for an allocation.
 //
+// The same pass packs leaves in which few words are left (slot-table.h).
+//
 // It works in slices of half a millisecond: half of the time when requests are few, a tenth when
 // they are many, all of it when a writer that found the pool full waits for it.
 //
@@ -37,6 +39,9 @@ struct zr_compactor {
     size_t table; // where the pass is
     uint64_t slot;
     uint64_t seen_requests, seen_ns; // when the load was last looked at
+    bool is_busy;                    // the load then
+    uint64_t sparse[ZR_PACK_LEAVES]; // slots of the table's leaves that are marked to be packed
+    size_t nr_sparse;
     struct zr_evacuation evacuation;
 
     _Atomic uint64_t fruitless_ns; // when an urgent pass last freed nothing

@@ -10,7 +10,6 @@
 #define MAX_TRIES 8 // of a write that finds no memory
 #define CACHE_LINE_BYTES 64
 
-
 int zr_device_init(struct zr_device *device, const char *name, uint64_t size_bytes,
                    uint64_t limit_bytes, struct zr_codec *codec, struct zr_pool *pool,
                    struct zr_deferred_free *deferred, struct zr_compactor *compactor)
@@ -125,24 +124,19 @@ static int make_word(const struct zr_device *device, struct zr_codec_context *co
 static int read_pages(struct zr_device *device, struct zr_codec_context *context, char *buffer,
                       uint64_t slot, size_t nr_slots)
 {
-    const _Atomic uint64_t *leaf;
-    uint64_t word, next = ZR_SLOT_EMPTY;
+    struct zr_leaf leaf;
+    uint64_t word, next;
     size_t i;
     int rc = 0;
 
     zr_rcu_read_lock();
     leaf = zr_slot_table_leaf(&device->table, slot);
-    if (!leaf) {
-        memset(buffer, 0, nr_slots * ZR_PAGE_BYTES);
-    } else {
-        leaf += slot % ZR_LEAF_SLOTS;
-        next = atomic_load_explicit(&leaf[0], memory_order_acquire);
-        prefetch_object(device, next);
-    }
-    for (i = 0; leaf && i < nr_slots && rc == 0; i++) {
+    next = zr_leaf_word(&leaf, slot);
+    prefetch_object(device, next);
+    for (i = 0; i < nr_slots && rc == 0; i++) {
         word = next;
         if (i + 1 < nr_slots) {
-            next = atomic_load_explicit(&leaf[i + 1], memory_order_acquire);
+            next = zr_leaf_word(&leaf, slot + i + 1);
             prefetch_object(device, next);
         }
         rc = load_page(device, context, word, buffer + i * ZR_PAGE_BYTES);
@@ -171,8 +165,8 @@ static int try_write_pages(struct zr_device *device, struct zr_codec_context *co
     int rc = 0;
 
     for (nr_words = 0; nr_words < nr_slots; nr_words++) {
-        // A large write compresses for 0.2 to 0.5 ms.  A read that wants this CPU meanwhile, for a guest
-        // that waits, comes first; so does the thread that takes this client's next request.
+        // A large write compresses for 0.2 to 0.5 ms.  A read that wants this CPU meanwhile, for a
+        // guest that waits, comes first; so does the thread that takes this client's next request.
         if (nr_words > 0 && nr_words % device->codec->ops->yield_pages == 0) {
             sched_yield();
         }
@@ -194,15 +188,18 @@ static int try_write_pages(struct zr_device *device, struct zr_codec_context *co
 static int try_write_partial_page(struct zr_device *device, struct zr_codec_context *context,
                                   const void *buffer, const struct piece *piece)
 {
-    const _Atomic uint64_t *leaf;
+    struct zr_leaf leaf;
     uint64_t old, word;
     int rc;
 
     do {
+        rc = zr_slot_table_unpack(&device->table, piece->slot);
+        if (rc < 0) {
+            return rc;
+        }
         zr_rcu_read_lock();
         leaf = zr_slot_table_leaf(&device->table, piece->slot);
-        old = leaf ? atomic_load_explicit(&leaf[piece->slot % ZR_LEAF_SLOTS], memory_order_acquire)
-                   : ZR_SLOT_EMPTY;
+        old = zr_leaf_word(&leaf, piece->slot);
         rc = load_page(device, context, old, context->page);
         if (rc == 0) {
             if (buffer) {
@@ -307,6 +304,18 @@ static int zero_partial_page(struct zr_device *device, uint64_t offset, uint64_t
     return rc;
 }
 
+// Part of a packed leaf takes memory to empty.
+static int extract(struct zr_device *device, uint64_t first_slot, uint64_t nr_slots)
+{
+    unsigned nr_tries = 1;
+    int rc;
+
+    do {
+        rc = zr_slot_table_extract(&device->table, first_slot, nr_slots);
+    } while (rc == -ENOSPC && nr_tries++ < MAX_TRIES && zr_compactor_reclaim(device->compactor));
+    return rc;
+}
+
 int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset)
 {
     uint64_t end = offset + bytes;
@@ -318,9 +327,9 @@ int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset)
     end_whole = end == device->size_bytes ? device->table.nr_slots : end / ZR_PAGE_BYTES;
 
     if (first_whole < end_whole) {
-        zr_slot_table_extract(&device->table, first_whole, end_whole - first_whole);
+        rc = extract(device, first_whole, end_whole - first_whole);
     }
-    if (offset % ZR_PAGE_BYTES != 0) {
+    if (rc == 0 && offset % ZR_PAGE_BYTES != 0) {
         uint64_t head_end = first_whole * ZR_PAGE_BYTES;
 
         rc = zero_partial_page(device, offset, (end < head_end ? end : head_end) - offset);
@@ -335,18 +344,18 @@ int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset)
 // without leaves.
 static uint64_t find_run_end(const struct zr_device *device, uint64_t slot, bool *is_hole)
 {
-    const _Atomic uint64_t *leaf;
+    struct zr_leaf leaf;
     uint64_t end;
 
     zr_rcu_read_lock();
     leaf = zr_slot_table_leaf(&device->table, slot);
-    if (!leaf) {
+    if (!zr_handle_has_object(leaf.handle)) {
         *is_hole = true;
         end = zr_slot_table_next_leaf(&device->table, slot + 1); // at least this one is a hole
     } else {
-        *is_hole = leaf[slot % ZR_LEAF_SLOTS] == ZR_SLOT_EMPTY;
+        *is_hole = zr_leaf_word(&leaf, slot) == ZR_SLOT_EMPTY;
         for (end = slot + 1; end % ZR_LEAF_SLOTS != 0; end++) {
-            if ((leaf[end % ZR_LEAF_SLOTS] == ZR_SLOT_EMPTY) != *is_hole) {
+            if ((zr_leaf_word(&leaf, end) == ZR_SLOT_EMPTY) != *is_hole) {
                 break;
             }
         }

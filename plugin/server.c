@@ -138,6 +138,8 @@ static struct zr_device_stats get_device_stats(const struct zr_device *device)
         .compr_data_size = counts.stored_bytes,
         .same_pages = counts.nr_same,
         .huge_pages = counts.nr_huge,
+        .nr_packed_leaves = counts.nr_packed_leaves,
+        .packed_leaf_bytes = counts.packed_leaf_bytes,
     };
 }
 
@@ -158,13 +160,15 @@ static void get_stats(struct zr_server *server, struct zr_device_stats *devices,
         total.compr_data_size += device.compr_data_size;
         total.same_pages += device.same_pages;
         total.huge_pages += device.huge_pages;
+        total.nr_packed_leaves += device.nr_packed_leaves;
+        total.packed_leaf_bytes += device.packed_leaf_bytes;
         if (devices) {
             devices[i] = device;
         }
     }
     zr_pool_get_stats(&server->pool, &pool);
     zr_deferred_free_get_stats(server->deferred, &deferred);
-    nr_objects = total.orig_data_size / ZR_PAGE_BYTES - total.same_pages;
+    nr_objects = total.orig_data_size / ZR_PAGE_BYTES - total.same_pages + total.nr_packed_leaves;
 
     *stats = (struct zr_server_stats){
         .total = total,
@@ -174,7 +178,8 @@ static void get_stats(struct zr_server *server, struct zr_device_stats *devices,
         .pages_compacted = server->compactor.nr_moved_pages,
         .spans_compacted = server->compactor.nr_freed_spans,
         // Whatever the pool has and no slot refers to was extracted and waits.
-        .pending_free_bytes = difference(pool.stored_bytes, total.compr_data_size),
+        .pending_free_bytes =
+            difference(pool.stored_bytes, total.compr_data_size + total.packed_leaf_bytes),
         .pending_free_objects = difference(pool.nr_objects, nr_objects),
         .drained_batches = deferred.nr_drains,
         .cold_spans = pool.nr_taken_cold,

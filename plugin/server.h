@@ -57,6 +57,7 @@ struct zr_device_stats {
     uint64_t compr_data_size; // lengths of the objects in the table
     uint64_t same_pages;      // same-filled, but not with zeros: those are not stored at all
     uint64_t huge_pages;      // stored raw
+    uint64_t nr_packed_leaves, packed_leaf_bytes; // of the slot table, which are objects too
 };
 
 struct zr_server_stats {

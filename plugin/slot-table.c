@@ -36,69 +36,108 @@ void zr_slot_table_fini(struct zr_slot_table *table)
     table->root = NULL;
 }
 
-// What an entry of the root or of a directory refers to, NULL if nothing.
-static _Atomic uint64_t *chunk_of(const struct zr_slot_table *table, _Atomic uint64_t *entry)
+// In an entry of a directory, beside ZR_HANDLE_IS_PACKED: the full leaf is about to be packed.
+#define IS_MARKED (UINT64_C(1) << 62)
+
+// What an entry of the root refers to, NULL if nothing.
+static _Atomic uint64_t *directory_of(const struct zr_slot_table *table, uint64_t slot)
 {
+    _Atomic uint64_t *entry = &table->root[slot / DIRECTORY_SLOTS];
     zr_handle handle = {atomic_load_explicit(entry, memory_order_acquire)};
 
     return zr_handle_has_object(handle) ? zr_pool_view_chunk(table->pool, handle) : NULL;
 }
 
-static _Atomic uint64_t *root_entry(const struct zr_slot_table *table, uint64_t slot)
+// The entry of a leaf in its directory, NULL if there is no directory.
+static _Atomic uint64_t *leaf_entry(const struct zr_slot_table *table, uint64_t slot)
 {
-    return &table->root[slot / DIRECTORY_SLOTS];
+    _Atomic uint64_t *directory = directory_of(table, slot);
+
+    return directory ? &directory[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS] : NULL;
 }
 
-static uint64_t directory_index(uint64_t slot)
+struct zr_leaf zr_slot_table_leaf(const struct zr_slot_table *table, uint64_t slot)
 {
-    return slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS;
+    const _Atomic uint64_t *entry = leaf_entry(table, slot);
+    uint64_t found = entry ? atomic_load_explicit(entry, memory_order_acquire) : 0;
+    struct zr_leaf leaf = {.handle = zr_handle_of_word(found)};
+
+    if (found & ZR_HANDLE_IS_PACKED) {
+        leaf.packed = zr_pool_view(table->pool, leaf.handle);
+    } else if (found != 0) {
+        leaf.words = zr_pool_view_chunk(table->pool, leaf.handle);
+    }
+    return leaf;
 }
 
-static _Atomic uint64_t *find_leaf(const struct zr_slot_table *table, uint64_t slot)
+// What an entry refers to, made if there is nothing; 0 without memory for it.
+static uint64_t get_chunk(struct zr_slot_table *table, _Atomic uint64_t *entry)
 {
-    _Atomic uint64_t *directory = chunk_of(table, root_entry(table, slot));
-
-    return directory ? chunk_of(table, &directory[directory_index(slot)]) : NULL;
-}
-
-// The chunk of an entry, made if there is none; NULL without memory for it.
-static _Atomic uint64_t *get_chunk(struct zr_slot_table *table, _Atomic uint64_t *entry)
-{
-    _Atomic uint64_t *chunk = chunk_of(table, entry);
-    uint64_t none = 0;
+    uint64_t found = atomic_load_explicit(entry, memory_order_acquire);
     zr_handle handle;
 
-    if (chunk || zr_pool_alloc_chunk(table->pool, &handle) < 0) {
-        return chunk;
+    if (found != 0 || zr_pool_alloc_chunk(table->pool, &handle) < 0) {
+        return found;
     }
-    if (!atomic_compare_exchange_strong_explicit(entry, &none, handle.bits, memory_order_acq_rel,
-                                                 memory_order_acquire)) {
-        zr_pool_free(table->pool, &handle.bits, 1); // another writer was first; nobody saw ours
-        handle.bits = none;
+    if (atomic_compare_exchange_strong_explicit(entry, &found, handle.bits, memory_order_acq_rel,
+                                                memory_order_acquire)) {
+        return handle.bits;
     }
-    return zr_pool_view_chunk(table->pool, handle);
+    zr_pool_free(table->pool, &handle.bits, 1); // another writer was first; nobody saw ours
+    return found;
 }
 
-static _Atomic uint64_t *get_leaf(struct zr_slot_table *table, uint64_t slot)
+// The words of the leaf that an entry refers to, to be written to until the end of the read-side
+// section.  0, or -EAGAIN: it is packed.
+static int open_leaf(const struct zr_slot_table *table, _Atomic uint64_t *entry, uint64_t found,
+                     _Atomic uint64_t **words)
 {
-    _Atomic uint64_t *directory = get_chunk(table, root_entry(table, slot));
-
-    return directory ? get_chunk(table, &directory[directory_index(slot)]) : NULL;
+    *words = NULL;
+    if (found & ZR_HANDLE_IS_PACKED) {
+        return -EAGAIN;
+    }
+    // Pairs with the grace period in pack: who saw no mark is waited for, who sees it takes it
+    // away.
+    if (found & IS_MARKED) {
+        if (!atomic_compare_exchange_strong_explicit(entry, &found, found & ~IS_MARKED,
+                                                     memory_order_acq_rel, memory_order_acquire)) {
+            return open_leaf(table, entry, found, words);
+        }
+    }
+    if (found != 0) {
+        *words = zr_pool_view_chunk(table->pool, zr_handle_of_word(found));
+    }
+    return 0;
 }
 
-const _Atomic uint64_t *zr_slot_table_leaf(const struct zr_slot_table *table, uint64_t slot)
+// The same for a slot; the leaf is made if there is none.  0, -EAGAIN (or it went), -ENOSPC.
+static int get_leaf(struct zr_slot_table *table, uint64_t slot, _Atomic uint64_t **words)
 {
-    return find_leaf(table, slot);
+    zr_handle directory = {get_chunk(table, &table->root[slot / DIRECTORY_SLOTS])};
+    _Atomic uint64_t *entry;
+    uint64_t found;
+    int rc;
+
+    if (!zr_handle_has_object(directory)) {
+        return -ENOSPC;
+    }
+    entry = &zr_pool_view_chunk(table->pool, directory)[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS];
+    found = get_chunk(table, entry);
+    if (found == 0) {
+        return -ENOSPC;
+    }
+    rc = open_leaf(table, entry, found, words);
+    return rc == 0 && !*words ? -EAGAIN : rc; // trimmed meanwhile
 }
 
 uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slot)
 {
     while (slot < table->nr_slots) {
-        _Atomic uint64_t *directory = chunk_of(table, root_entry(table, slot));
+        _Atomic uint64_t *entry = leaf_entry(table, slot);
 
-        if (!directory) {
+        if (!entry) {
             slot = (slot / DIRECTORY_SLOTS + 1) * DIRECTORY_SLOTS;
-        } else if (!chunk_of(table, &directory[directory_index(slot)])) {
+        } else if (atomic_load_explicit(entry, memory_order_acquire) == 0) {
             slot = (slot / ZR_LEAF_SLOTS + 1) * ZR_LEAF_SLOTS;
         } else {
             return slot;
@@ -107,17 +146,17 @@ uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slo
     return table->nr_slots;
 }
 
-int zr_slot_table_store(struct zr_slot_table *table, uint64_t first_slot, uint64_t *words,
-                        size_t nr_words)
+static int try_store(struct zr_slot_table *table, uint64_t first_slot, uint64_t *words,
+                     size_t nr_words)
 {
     uint64_t new_bytes = 0, seen_bytes = 0, old_bytes = 0, growth = 0;
     _Atomic uint64_t *leaf;
-    int rc = 0;
+    int rc;
     size_t i;
 
     zr_rcu_read_lock();
-    leaf = get_leaf(table, first_slot);
-    if (leaf) {
+    rc = get_leaf(table, first_slot, &leaf);
+    if (rc == 0) {
         leaf += first_slot % ZR_LEAF_SLOTS;
         for (i = 0; i < nr_words; i++) {
             new_bytes += length_of(words[i]);
@@ -126,8 +165,6 @@ int zr_slot_table_store(struct zr_slot_table *table, uint64_t first_slot, uint64
         // An owner at its limit may still overwrite, so only the growth is charged ahead.
         growth = new_bytes > seen_bytes ? new_bytes - seen_bytes : 0;
         rc = zr_account_try_charge(&table->account, growth) ? 0 : -EDQUOT;
-    } else {
-        rc = -ENOSPC;
     }
     for (i = 0; rc == 0 && i < nr_words; i++) {
         words[i] = atomic_exchange_explicit(&leaf[i], words[i], memory_order_acq_rel);
@@ -142,14 +179,26 @@ int zr_slot_table_store(struct zr_slot_table *table, uint64_t first_slot, uint64
     return rc;
 }
 
+int zr_slot_table_store(struct zr_slot_table *table, uint64_t first_slot, uint64_t *words,
+                        size_t nr_words)
+{
+    int rc;
+
+    do {
+        rc = try_store(table, first_slot, words, nr_words);
+    } while (rc == -EAGAIN && (rc = zr_slot_table_unpack(table, first_slot)) == 0);
+    return rc;
+}
+
 int zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t old, uint64_t word)
 {
     uint64_t old_bytes = length_of(old), new_bytes = length_of(word);
     uint64_t growth = new_bytes > old_bytes ? new_bytes - old_bytes : 0;
-    _Atomic uint64_t *leaf = get_leaf(table, slot);
+    _Atomic uint64_t *leaf;
+    int rc = get_leaf(table, slot, &leaf);
 
-    if (!leaf) {
-        return -ENOSPC;
+    if (rc < 0) {
+        return rc;
     }
     if (!zr_account_try_charge(&table->account, growth)) {
         return -EDQUOT;
@@ -163,30 +212,59 @@ int zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t o
     return 0;
 }
 
-// Detaches what an entry refers to.  Looking before exchanging keeps empty tables in shared cache.
-static void detach(struct zr_slot_table *table, _Atomic uint64_t *entry)
+// Takes what an entry refers to out of it.  Looking before exchanging keeps empty tables in shared
+// cache.
+static uint64_t take(_Atomic uint64_t *entry)
 {
-    zr_handle handle;
-
     if (atomic_load_explicit(entry, memory_order_relaxed) == 0) {
-        return;
+        return 0;
     }
-    handle.bits = atomic_exchange_explicit(entry, 0, memory_order_acq_rel);
-    if (zr_handle_has_object(handle)) {
-        zr_deferred_free_chunk(table->deferred, handle, &table->account);
-    }
+    return atomic_exchange_explicit(entry, 0, memory_order_acq_rel);
 }
 
-static void extract_in_leaf(struct zr_slot_table *table, uint64_t first_slot, uint64_t nr_slots)
+// Hands over what was taken, and all below it.  A packed leaf is as it was when it was packed, so
+// its words can be handed over here; a full one may still be written to.  Outside a read-side
+// section.
+static void drop(struct zr_slot_table *table, uint64_t taken)
+{
+    zr_handle handle = zr_handle_of_word(taken);
+    const struct zr_packed_chunk *packed;
+    uint64_t words[ZR_PACK_MAX_WORDS + 1];
+    uint64_t bytes = 0;
+    size_t nr_words, i;
+
+    if (!(taken & ZR_HANDLE_IS_PACKED)) {
+        if (zr_handle_has_object(handle)) {
+            zr_deferred_free_chunk(table->deferred, handle, &table->account);
+        }
+        return;
+    }
+    packed = zr_pool_view(table->pool, handle);
+    nr_words = zr_packed_chunk_nr_words(packed);
+    for (i = 0; i < nr_words; i++) {
+        words[i] = packed->words[i];
+        bytes += length_of(words[i]);
+    }
+    words[nr_words] = handle.bits;
+    zr_account_uncharge(&table->account, bytes);
+    zr_deferred_free_words(table->deferred, words, nr_words + 1);
+}
+
+// 0, or -EAGAIN: the leaf is packed.
+static int try_extract_in_leaf(struct zr_slot_table *table, uint64_t first_slot, uint64_t nr_slots)
 {
     uint64_t words[ZR_LEAF_SLOTS];
-    _Atomic uint64_t *leaf;
+    _Atomic uint64_t *entry, *leaf = NULL;
     uint64_t bytes = 0;
     size_t nr_words = 0;
     uint64_t i;
+    int rc = 0;
 
     zr_rcu_read_lock();
-    leaf = find_leaf(table, first_slot);
+    entry = leaf_entry(table, first_slot);
+    if (entry) {
+        rc = open_leaf(table, entry, atomic_load_explicit(entry, memory_order_acquire), &leaf);
+    }
     if (leaf) {
         leaf += first_slot % ZR_LEAF_SLOTS;
         for (i = 0; i < nr_slots; i++) {
@@ -200,39 +278,160 @@ static void extract_in_leaf(struct zr_slot_table *table, uint64_t first_slot, ui
     zr_rcu_read_unlock();
     zr_account_uncharge(&table->account, bytes);
     zr_deferred_free_words(table->deferred, words, nr_words);
+    return rc;
 }
 
-void zr_slot_table_extract(struct zr_slot_table *table, uint64_t first_slot, uint64_t nr_slots)
+static int extract_in_leaf(struct zr_slot_table *table, uint64_t first_slot, uint64_t nr_slots)
+{
+    int rc;
+
+    do {
+        rc = try_extract_in_leaf(table, first_slot, nr_slots);
+    } while (rc == -EAGAIN && (rc = zr_slot_table_unpack(table, first_slot)) == 0);
+    return rc;
+}
+
+static void extract_leaf(struct zr_slot_table *table, uint64_t slot)
+{
+    _Atomic uint64_t *entry;
+    uint64_t taken;
+
+    zr_rcu_read_lock();
+    entry = leaf_entry(table, slot);
+    taken = entry ? take(entry) : 0;
+    zr_rcu_read_unlock();
+    drop(table, taken);
+}
+
+int zr_slot_table_extract(struct zr_slot_table *table, uint64_t first_slot, uint64_t nr_slots)
 {
     uint64_t end = first_slot + nr_slots;
     uint64_t slot, next;
+    int rc = 0;
 
     // Nothing lies behind the last slot, so a range up to there covers its leaf and directory
     // whole.
     if (end == table->nr_slots) {
         end = table->nr_root_entries * DIRECTORY_SLOTS;
     }
-    for (slot = first_slot; slot < end; slot = next) {
+    for (slot = first_slot; slot < end && rc == 0; slot = next) {
         if (slot % DIRECTORY_SLOTS == 0 && end - slot >= DIRECTORY_SLOTS) {
             next = slot + DIRECTORY_SLOTS;
-            detach(table, root_entry(table, slot));
+            drop(table, take(&table->root[slot / DIRECTORY_SLOTS]));
             continue;
         }
         next = (slot / ZR_LEAF_SLOTS + 1) * ZR_LEAF_SLOTS;
         if (slot % ZR_LEAF_SLOTS == 0 && end >= next) {
-            _Atomic uint64_t *directory;
-
-            zr_rcu_read_lock();
-            directory = chunk_of(table, root_entry(table, slot));
-            if (directory) {
-                detach(table, &directory[directory_index(slot)]);
-            }
-            zr_rcu_read_unlock();
+            extract_leaf(table, slot);
             continue;
         }
         next = next < end ? next : end;
-        extract_in_leaf(table, slot, next - slot);
+        rc = extract_in_leaf(table, slot, next - slot);
     }
+    return rc;
+}
+
+int zr_slot_table_unpack(struct zr_slot_table *table, uint64_t slot)
+{
+    _Atomic uint64_t *entry;
+    uint64_t found;
+    zr_handle chunk, packed = {0};
+    int rc = 0;
+
+    zr_rcu_read_lock();
+    entry = leaf_entry(table, slot);
+    found = entry ? atomic_load_explicit(entry, memory_order_acquire) : 0;
+    if (found & ZR_HANDLE_IS_PACKED) {
+        rc = zr_pool_alloc_chunk(table->pool, &chunk);
+    }
+    if (found & ZR_HANDLE_IS_PACKED && rc == 0) {
+        packed = zr_handle_of_word(found);
+        zr_packed_chunk_unpack(zr_pool_view(table->pool, packed),
+                               zr_pool_view_chunk(table->pool, chunk));
+        if (!atomic_compare_exchange_strong_explicit(entry, &found, chunk.bits,
+                                                     memory_order_acq_rel, memory_order_relaxed)) {
+            zr_pool_free(table->pool, &chunk.bits, 1); // another was faster; nobody saw ours
+            packed.bits = 0;
+        }
+    }
+    zr_rcu_read_unlock();
+    if (zr_handle_has_object(packed)) {
+        zr_deferred_free_words(table->deferred, &packed.bits, 1);
+    }
+    return rc;
+}
+
+bool zr_slot_table_try_mark(struct zr_slot_table *table, uint64_t slot)
+{
+    _Atomic uint64_t *entry = leaf_entry(table, slot);
+    uint64_t found = entry ? atomic_load_explicit(entry, memory_order_relaxed) : 0;
+
+    return found != 0 && !(found & ZR_HANDLE_IS_PACKED) &&
+           atomic_compare_exchange_strong_explicit(entry, &found, found | IS_MARKED,
+                                                   memory_order_acq_rel, memory_order_relaxed);
+}
+
+// What shall be in the entry instead of a leaf that cannot change: the leaf packed, nothing, or, if
+// it became too full or there is no memory, the leaf without its mark.
+static uint64_t pack_leaf(struct zr_slot_table *table, zr_handle leaf)
+{
+    const _Atomic uint64_t *words = zr_pool_view_chunk(table->pool, leaf);
+    size_t nr_words = 0, i;
+    zr_handle packed;
+
+    for (i = 0; i < ZR_LEAF_SLOTS; i++) {
+        nr_words += atomic_load_explicit(&words[i], memory_order_relaxed) != ZR_SLOT_EMPTY;
+    }
+    if (nr_words == 0) {
+        return 0;
+    }
+    if (nr_words > ZR_PACK_MAX_WORDS ||
+        zr_pool_alloc_copy(table->pool, (uint32_t)zr_packed_chunk_bytes(nr_words), &packed) < 0) {
+        return leaf.bits;
+    }
+    zr_packed_chunk_pack(zr_pool_view(table->pool, packed), words);
+    return packed.bits | ZR_HANDLE_IS_PACKED;
+}
+
+// The leaf of a slot, if its mark is still there.  Returns the chunk that is of no use any more.
+static zr_handle try_pack(struct zr_slot_table *table, uint64_t slot)
+{
+    _Atomic uint64_t *entry;
+    zr_handle leaf = {0};
+    uint64_t found, instead;
+
+    zr_rcu_read_lock();
+    entry = leaf_entry(table, slot);
+    found = entry ? atomic_load_explicit(entry, memory_order_acquire) : 0;
+    if (found & IS_MARKED) {
+        leaf = zr_handle_of_word(found);
+        instead = pack_leaf(table, leaf);
+        if (!atomic_compare_exchange_strong_explicit(entry, &found, instead, memory_order_acq_rel,
+                                                     memory_order_relaxed)) {
+            // A writer or a trim was faster; nobody saw ours.
+            if (instead & ZR_HANDLE_IS_PACKED) {
+                zr_pool_free(table->pool, &instead, 1);
+            }
+            leaf.bits = 0;
+        } else if (instead == leaf.bits) {
+            leaf.bits = 0;
+        }
+    }
+    zr_rcu_read_unlock();
+    return leaf;
+}
+
+void zr_slot_table_pack(struct zr_slot_table *table, const uint64_t *slots, size_t nr_slots)
+{
+    uint64_t chunks[ZR_PACK_LEAVES];
+    size_t i;
+
+    zr_rcu_synchronize(); // writers that saw no mark
+    for (i = 0; i < nr_slots; i++) {
+        chunks[i] = try_pack(table, slots[i]).bits;
+    }
+    zr_rcu_synchronize(); // readers of the full leaves
+    zr_pool_free(table->pool, chunks, nr_slots);
 }
 
 void zr_slot_table_count(const struct zr_slot_table *table, struct zr_slot_counts *counts)
@@ -241,14 +440,20 @@ void zr_slot_table_count(const struct zr_slot_table *table, struct zr_slot_count
 
     memset(counts, 0, sizeof *counts);
     for (slot = 0; slot < table->nr_slots; slot += ZR_LEAF_SLOTS) {
-        const _Atomic uint64_t *leaf;
+        struct zr_leaf leaf = {0};
         size_t i;
 
         zr_rcu_read_lock();
         slot = zr_slot_table_next_leaf(table, slot);
-        leaf = slot < table->nr_slots ? find_leaf(table, slot) : NULL;
-        for (i = 0; leaf && i < ZR_LEAF_SLOTS; i++) {
-            uint64_t word = atomic_load_explicit(&leaf[i], memory_order_relaxed);
+        if (slot < table->nr_slots) {
+            leaf = zr_slot_table_leaf(table, slot);
+        }
+        if (leaf.packed) {
+            counts->nr_packed_leaves++;
+            counts->packed_leaf_bytes += zr_handle_length_bytes(leaf.handle);
+        }
+        for (i = 0; zr_handle_has_object(leaf.handle) && i < ZR_LEAF_SLOTS; i++) {
+            uint64_t word = zr_leaf_word(&leaf, i);
             enum zr_slot_kind kind = zr_slot_word_kind(word);
 
             if (kind == ZR_SLOT_SAME) {

@@ -21,7 +21,7 @@
 enum zr_slot_kind {
     ZR_SLOT_SAME, // filled with one 32-bit value; zero: a hole
     ZR_SLOT_HUGE, // stored raw, since it does not compress (zram's word for it)
-    ZR_SLOT_LZ4,  // from here on: one per codec
+    ZR_SLOT_LZ4,  // from here on: one per codec; below 4, since the top bit is ZR_HANDLE_IS_PACKED
     ZR_SLOT_ZSTD,
 };
 

@@ -140,10 +140,12 @@ END_TEST
 
 static uint64_t load_word(uint64_t slot)
 {
+    struct zr_leaf leaf;
     uint64_t word;
 
     zr_rcu_read_lock();
-    word = zr_slot_table_leaf(&device->table, slot)[slot % ZR_LEAF_SLOTS];
+    leaf = zr_slot_table_leaf(&device->table, slot);
+    word = zr_leaf_word(&leaf, slot);
     zr_rcu_read_unlock();
     return word;
 }

@@ -12,7 +12,7 @@ static bool has_leaf(uint64_t slot)
     bool has;
 
     zr_rcu_read_lock();
-    has = zr_slot_table_leaf(&table, slot) != NULL;
+    has = zr_handle_has_object(zr_slot_table_leaf(&table, slot).handle);
     zr_rcu_read_unlock();
     return has;
 }

@@ -62,7 +62,7 @@ END_TEST
 START_TEST(what_was_put_back_last_to_first_is_taken_again_first_to_last)
 {
     // At both ends of a bitmap word, and at both ends of the span.
-    static const uint32_t put[] = {2047, 1024, 128, 127, 64, 63, 62, 0};
+    static const uint32_t put[] = {1023, 512, 128, 127, 64, 63, 62, 0};
     size_t i;
 
     start_span(ZR_OBJECT_MIN_BYTES);
@@ -97,7 +97,7 @@ END_TEST
 START_TEST(the_end_follows_the_highest_object_and_the_high_water_mark_stays)
 {
     // At both sides of a bitmap word's edge.
-    static const uint32_t highest[] = {2046, 128, 127, 64, 63, 0};
+    static const uint32_t highest[] = {1022, 128, 127, 64, 63, 0};
     size_t i;
 
     start_span(ZR_OBJECT_MIN_BYTES);
