@@ -20,7 +20,7 @@
 
 #define ZR_SPAN_SHIFT 17
 #define ZR_SPAN_BYTES (1u << ZR_SPAN_SHIFT)
-#define ZR_OBJECT_MAX_BYTES 4096u
+#define ZR_OBJECT_MAX_BYTES 4224u // the least class for a page and some bytes that its owner adds
 #define ZR_OBJECT_MIN_BYTES                                                                        \
     128u // smaller ones are rare and their bitmap would cost more than it saves
 #define ZR_CHUNK_BYTES 4096u
@@ -40,11 +40,12 @@ static inline uint32_t zr_size_class_of(const struct zr_size_classes *classes, u
     return classes->by_units[(bytes + 15) / 16];
 }
 
-// True if an object of bytes takes less room than one of ZR_OBJECT_MAX_BYTES.
-static inline bool zr_size_class_saves(const struct zr_size_classes *classes, size_t bytes)
+// True if an object of bytes takes less room than one of raw_bytes, which is a size that fits.
+static inline bool zr_size_class_saves(const struct zr_size_classes *classes, size_t bytes,
+                                       uint32_t raw_bytes)
 {
-    return bytes < ZR_OBJECT_MAX_BYTES && zr_size_class_of(classes, (uint32_t)bytes) <
-                                              zr_size_class_of(classes, ZR_OBJECT_MAX_BYTES);
+    return bytes < raw_bytes &&
+           zr_size_class_of(classes, (uint32_t)bytes) < zr_size_class_of(classes, raw_bytes);
 }
 
 static inline uint32_t zr_size_class_chunk(const struct zr_size_classes *classes)

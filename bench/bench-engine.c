@@ -188,6 +188,8 @@ static void bench_codec(const struct bench_pages *pages, const struct zr_codec_o
         engine_bench_trims(&bench);
     }
     engine_bench_close(&bench);
+    bench_progress("engine %s: checksum", codec->name);
+    engine_bench_checksum(pages, codec);
 }
 
 static void bench_trim_cpu(const struct bench_pages *pages)
@@ -325,13 +327,15 @@ int main(int argc, char *argv[])
     static const struct option options[] = {
         {"pages", required_argument, NULL, 'p'}, {"json", required_argument, NULL, 'j'},
         {"codec", required_argument, NULL, 'c'}, {"device", required_argument, NULL, 'd'},
-        {"no-growth", no_argument, NULL, 'g'},   {NULL, 0, NULL, 0},
+        {"no-growth", no_argument, NULL, 'g'},   {"checksum", no_argument, NULL, 's'},
+        {NULL, 0, NULL, 0},
     };
     const char *pages_path = NULL, *json_path = NULL, *codec = NULL;
     uint64_t device_bytes = UINT64_C(8) << 30;
-    bool has_growth = true, has_lz4, has_zstd, has_zram;
+    bool has_growth = true, only_checksum = false, has_lz4, has_zstd, has_zram;
     struct bench_pages pages;
     struct zram_device zram;
+    unsigned i;
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -351,18 +355,31 @@ int main(int argc, char *argv[])
         case 'g':
             has_growth = false;
             break;
+        case 's':
+            only_checksum = true;
+            break;
         default:
             return 2;
         }
     }
     if (!pages_path || optind < argc || (codec && !zr_codec_find(codec))) {
         fprintf(stderr, "usage: bench-engine --pages FILE [--json FILE] [--codec lz4|zstd] "
-                        "[--device SIZE] [--no-growth]\n");
+                        "[--device SIZE] [--no-growth] [--checksum]\n");
         return 2;
     }
     has_lz4 = !codec || strcmp(codec, "lz4") == 0;
     has_zstd = !codec || strcmp(codec, "zstd") == 0;
 
+    if (only_checksum) {
+        bench_pages_load(&pages, pages_path);
+        for (i = 0; zr_codecs[i]; i++) {
+            if (!codec || zr_codecs[i] == zr_codec_find(codec)) {
+                engine_bench_checksum(&pages, zr_codecs[i]);
+            }
+        }
+        bench_report("engine", json_path);
+        return 0;
+    }
     // First, while this process is small: it forks.
     has_zram = has_lz4 && zram_device_open(&zram, (uint64_t)STORED_SLOTS * ZR_PAGE_BYTES);
     bench_pages_load(&pages, pages_path);

@@ -47,6 +47,9 @@ void engine_bench_writes(struct engine_bench *bench, const char *what, unsigned 
 void engine_bench_bursts(struct engine_bench *bench, const char *what);
 void engine_bench_reads(struct engine_bench *bench, const char *what, unsigned nr_threads);
 
+// ---- engine-checksum.c -------------------------------------------------------------------------
+void engine_bench_checksum(const struct bench_pages *pages, const struct zr_codec_ops *codec);
+
 // ---- engine-trim.c -----------------------------------------------------------------------------
 // On the request path: 2 MiB trims beside zram's discard; cost per slot of the three ways to free.
 void engine_bench_trims(struct engine_bench *bench);

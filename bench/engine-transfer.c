@@ -130,7 +130,8 @@ static void read_loop(void *arg, unsigned thread)
         } else if (kind == ZR_SLOT_HUGE) {
             memcpy(page, object->data, ZR_PAGE_BYTES);
         } else if (ops->decompress(pass->bench->contexts[thread], object->data,
-                                   zr_handle_length_bytes(zr_handle_of_word(object->word)),
+                                   zr_handle_length_bytes(zr_handle_of_word(object->word)) -
+                                       pass->bench->server.codec.checksum_bytes,
                                    page) < 0) {
             bench_die("an object of slot %u does not decompress", pass->requests[i]);
         }

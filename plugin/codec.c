@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 #include "codec.h"
+#include "checksum.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -29,7 +30,11 @@ int zr_codec_init(struct zr_codec *codec, const struct zr_codec_ops *ops, int le
     long nr_cpus = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned nr = CONTEXTS_PER_CPU * (nr_cpus > 0 ? (unsigned)nr_cpus : 1);
 
-    *codec = (struct zr_codec){.ops = ops, .contexts = calloc(nr, sizeof *codec->contexts)};
+    *codec = (struct zr_codec){
+        .ops = ops,
+        .checksum_bytes = ZR_CHECKSUM_BYTES,
+        .contexts = calloc(nr, sizeof *codec->contexts),
+    };
     if (!codec->contexts) {
         return -ENOMEM;
     }

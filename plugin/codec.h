@@ -64,11 +64,12 @@ struct zr_codec_context {
 
 struct zr_codec {
     const struct zr_codec_ops *ops;
+    size_t checksum_bytes; // behind each object: ZR_CHECKSUM_BYTES, or 0 if they go without
     unsigned nr_contexts;
     struct zr_codec_context *contexts;
 };
 
-// 0 or -ENOMEM.  level is within the range of ops, or ignored if it has none.
+// With checksums.  0 or -ENOMEM.  level is within the range of ops, or ignored if it has none.
 int zr_codec_init(struct zr_codec *codec, const struct zr_codec_ops *ops, int level);
 void zr_codec_fini(struct zr_codec *codec);
 

@@ -137,6 +137,13 @@ int zr_config_set(struct zr_config *config, const char *key, const char *value, 
         config->level_text = value;
         return 0;
     }
+    if (strcmp(key, "checksum") == 0) {
+        bool is_on;
+        int rc = set_switch(key, value, &is_on, why);
+
+        config->server.without_checksum = !is_on;
+        return rc;
+    }
     if (strcmp(key, "mlock") == 0) {
         return set_switch(key, value, &config->has_mlock, why);
     }

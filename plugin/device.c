@@ -2,6 +2,7 @@
 // Copyright the zramswap authors
 #include "device.h"
 #include "../allocator/rcu.h"
+#include "checksum.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -16,6 +17,7 @@ int zr_device_init(struct zr_device *device, const char *name, uint64_t size_byt
 {
     *device = (struct zr_device){
         .name = name,
+        .checksum_seed = zr_checksum(name, strlen(name), 0) | 1,
         .size_bytes = size_bytes,
         .codec = codec,
         .pool = pool,
@@ -70,34 +72,60 @@ static void prefetch_object(const struct zr_device *device, uint64_t word)
     }
 }
 
+// Another one for each slot, so that a page that was stored for another one is noticed too.  Odd:
+// from 0 on the checksum of zeros, which is what lost memory reads as, would be zero.
+static uint32_t seed_of(const struct zr_device *device, uint64_t slot)
+{
+    return device->checksum_seed + 2 * (uint32_t)slot;
+}
+
+static int load_object(const struct zr_device *device, struct zr_codec_context *context,
+                       uint64_t slot, uint64_t word, void *page)
+{
+    zr_handle handle = zr_handle_of_word(word);
+    const void *object = zr_pool_view(device->pool, handle);
+    size_t checksum_bytes = device->codec->checksum_bytes;
+    size_t bytes = zr_handle_length_bytes(handle) - checksum_bytes;
+
+    if (zr_handle_length_bytes(handle) <= checksum_bytes ||
+        (checksum_bytes > 0 && !zr_checksum_holds(object, bytes, seed_of(device, slot)))) {
+        return -EIO;
+    }
+    if (zr_slot_word_kind(word) == device->codec->ops->kind) {
+        return device->codec->ops->decompress(context->codec, object, bytes, page);
+    }
+    if (zr_slot_word_kind(word) != ZR_SLOT_HUGE || bytes != ZR_PAGE_BYTES) {
+        return -EIO;
+    }
+    memcpy(page, object, bytes);
+    return 0;
+}
+
 // The page that a word stands for.  Inside the read-side section in which the word was loaded.
-static int load_page(const struct zr_device *device, struct zr_codec_context *context,
+static int load_page(struct zr_device *device, struct zr_codec_context *context, uint64_t slot,
                      uint64_t word, void *page)
 {
-    enum zr_slot_kind kind = zr_slot_word_kind(word);
-    zr_handle handle = zr_handle_of_word(word);
+    int rc;
 
-    if (kind == ZR_SLOT_SAME) {
+    if (zr_slot_word_kind(word) == ZR_SLOT_SAME) {
         zr_fill_page(page, zr_slot_word_value(word));
         return 0;
     }
-    if (kind == ZR_SLOT_HUGE) {
-        memcpy(page, zr_pool_view(device->pool, handle), ZR_PAGE_BYTES);
-        return 0;
+    rc = load_object(device, context, slot, word, page);
+    if (rc < 0) {
+        atomic_fetch_add_explicit(&device->nr_corrupt, 1, memory_order_relaxed);
     }
-    if (kind == device->codec->ops->kind) {
-        return device->codec->ops->decompress(context->codec, zr_pool_view(device->pool, handle),
-                                              zr_handle_length_bytes(handle), page);
-    }
-    return -EIO;
+    return rc;
 }
 
 // Stores a page in the pool and makes the word for it, which nobody can see yet.  0 or -ENOSPC.
 static int make_word(const struct zr_device *device, struct zr_codec_context *context,
-                     const void *page, uint64_t *word)
+                     uint64_t slot, const void *page, uint64_t *word)
 {
+    const size_t checksum_bytes = device->codec->checksum_bytes;
     enum zr_slot_kind kind = device->codec->ops->kind;
     const void *object = context->object;
+    unsigned char *stored;
     zr_handle handle;
     uint32_t value;
     size_t bytes;
@@ -108,14 +136,19 @@ static int make_word(const struct zr_device *device, struct zr_codec_context *co
         return 0;
     }
     bytes = device->codec->ops->compress(context->codec, page, context->object);
-    if (!zr_size_class_saves(&device->pool->classes, bytes)) {
+    if (!zr_size_class_saves(&device->pool->classes, bytes + checksum_bytes,
+                             (uint32_t)(ZR_PAGE_BYTES + checksum_bytes))) {
         kind = ZR_SLOT_HUGE;
         object = page;
         bytes = ZR_PAGE_BYTES;
     }
-    rc = zr_pool_alloc(device->pool, (uint32_t)bytes, &handle);
+    rc = zr_pool_alloc(device->pool, (uint32_t)(bytes + checksum_bytes), &handle);
     if (rc == 0) {
-        memcpy(zr_pool_view(device->pool, handle), object, bytes);
+        stored = zr_pool_view(device->pool, handle);
+        memcpy(stored, object, bytes);
+        if (checksum_bytes > 0) {
+            zr_checksum_append(stored, bytes, seed_of(device, slot));
+        }
         *word = zr_slot_word_make(kind, handle);
     }
     return rc;
@@ -139,7 +172,7 @@ static int read_pages(struct zr_device *device, struct zr_codec_context *context
             next = zr_leaf_word(&leaf, slot + i + 1);
             prefetch_object(device, next);
         }
-        rc = load_page(device, context, word, buffer + i * ZR_PAGE_BYTES);
+        rc = load_page(device, context, slot + i, word, buffer + i * ZR_PAGE_BYTES);
     }
     zr_rcu_read_unlock();
     return rc;
@@ -170,7 +203,8 @@ static int try_write_pages(struct zr_device *device, struct zr_codec_context *co
         if (nr_words > 0 && nr_words % device->codec->ops->yield_pages == 0) {
             sched_yield();
         }
-        rc = make_word(device, context, buffer + nr_words * ZR_PAGE_BYTES, &words[nr_words]);
+        rc = make_word(device, context, slot + nr_words, buffer + nr_words * ZR_PAGE_BYTES,
+                       &words[nr_words]);
         if (rc < 0) {
             break;
         }
@@ -200,14 +234,14 @@ static int try_write_partial_page(struct zr_device *device, struct zr_codec_cont
         zr_rcu_read_lock();
         leaf = zr_slot_table_leaf(&device->table, piece->slot);
         old = zr_leaf_word(&leaf, piece->slot);
-        rc = load_page(device, context, old, context->page);
+        rc = load_page(device, context, piece->slot, old, context->page);
         if (rc == 0) {
             if (buffer) {
                 memcpy(context->page + piece->start, buffer, piece->bytes);
             } else {
                 memset(context->page + piece->start, 0, piece->bytes);
             }
-            rc = make_word(device, context, context->page, &word);
+            rc = make_word(device, context, piece->slot, context->page, &word);
         }
         if (rc == 0 && word != old) {
             rc = zr_slot_table_replace(&device->table, piece->slot, old, word);

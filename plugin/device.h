@@ -24,13 +24,15 @@
 #define ZR_DEVICE_MAX_BYTES (UINT64_C(1) << 50)
 
 struct zr_device {
-    const char *name; // of the export; borrowed
+    const char *name;       // of the export; borrowed
+    uint32_t checksum_seed; // of its first slot
     uint64_t size_bytes;
     struct zr_codec *codec;
     struct zr_pool *pool;
     struct zr_deferred_free *deferred;
     struct zr_compactor *compactor;
     struct zr_slot_table table;
+    _Atomic uint64_t nr_corrupt; // how often an object was found damaged
 };
 
 // limit_bytes bounds the compressed bytes that it may hold; UINT64_MAX: no limit of its own.  0 or

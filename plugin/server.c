@@ -74,6 +74,9 @@ int zr_server_init(struct zr_server *server, const struct zr_server_config *conf
     if (rc < 0) {
         goto error_deferred;
     }
+    if (config->without_checksum) {
+        server->codec.checksum_bytes = 0;
+    }
     rc = init_devices(server, config);
     if (rc < 0) {
         goto error_devices;
@@ -140,6 +143,7 @@ static struct zr_device_stats get_device_stats(const struct zr_device *device)
         .huge_pages = counts.nr_huge,
         .nr_packed_leaves = counts.nr_packed_leaves,
         .packed_leaf_bytes = counts.packed_leaf_bytes,
+        .corrupt_pages = device->nr_corrupt,
     };
 }
 
@@ -162,6 +166,7 @@ static void get_stats(struct zr_server *server, struct zr_device_stats *devices,
         total.huge_pages += device.huge_pages;
         total.nr_packed_leaves += device.nr_packed_leaves;
         total.packed_leaf_bytes += device.packed_leaf_bytes;
+        total.corrupt_pages += device.corrupt_pages;
         if (devices) {
             devices[i] = device;
         }
@@ -207,6 +212,8 @@ static void print_device_stats(FILE *out, const struct zr_device_stats *stats, c
     print_number(out, "same_pages", stats->same_pages);
     fputs(between, out);
     print_number(out, "huge_pages", stats->huge_pages);
+    fputs(between, out);
+    print_number(out, "corrupt_pages", stats->corrupt_pages);
     fputs(between, out);
 }
 

@@ -26,7 +26,8 @@ struct zr_server_config {
     uint64_t limit_bytes; // of all memory for what is stored; 0, or more than the RAM and swap of
                           // the machine: those
     const struct zr_codec_ops *codec;
-    int level; // ignored if the codec has none
+    int level;             // ignored if the codec has none
+    bool without_checksum; // objects are not checked
 };
 
 struct zr_server {
@@ -58,6 +59,7 @@ struct zr_device_stats {
     uint64_t same_pages;      // same-filled, but not with zeros: those are not stored at all
     uint64_t huge_pages;      // stored raw
     uint64_t nr_packed_leaves, packed_leaf_bytes; // of the slot table, which are objects too
+    uint64_t corrupt_pages;                       // how often a stored page was found damaged
 };
 
 struct zr_server_stats {

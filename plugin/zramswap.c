@@ -59,6 +59,7 @@ static int zramswap_config_complete(void)
     "                    may then be left out.\n"                                                  \
     "compression=CODEC   lz4 or zstd; default lz4.\n"                                              \
     "level=N             Compression level, for zstd; default 1.\n"                                \
+    "checksum=on|off     Notice damage to what is stored; default on.\n"                           \
     "limit=SIZE          Most memory for what is stored; default all of the machine.\n"            \
     "mlock=on|off        Lock all memory of the server; default off.\n"                            \
     "local-swap=on|off   The kernel of this machine swaps on the device; default off.\n"           \
@@ -77,8 +78,8 @@ static void zramswap_dump_plugin(void)
         }
     }
     printf("zramswap_compression_default=%s\n", zr_codecs[0]->name);
-    printf("zramswap_features=trim fast-zero extents fua multi-conn exports limit mlock local-swap "
-           "stats-export\n");
+    printf("zramswap_features=trim fast-zero extents fua multi-conn exports limit checksum mlock "
+           "local-swap stats-export\n");
 }
 
 // On fault: a reservation is not filled, and freed memory still goes back.

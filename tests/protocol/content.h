@@ -16,6 +16,7 @@
 #define TiB (1024 * GiB)
 
 #define PAGE_BYTES (4 * KiB)
+#define RAW_BYTES (PAGE_BYTES + 4) // what one that does not compress takes: itself, and a checksum
 
 enum content {
     CONTENT_ZERO,

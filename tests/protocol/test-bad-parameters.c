@@ -57,6 +57,7 @@ static const struct bad {
     {{"export=a:0"}, "export", "0"},
     {{"export=a:1M:x"}, "export", "x"},
     {{"export=a:1M", "export=a:2M"}, "export", "2M"},
+    {{"size=1M", "checksum=crc"}, "checksum", "crc"},
     {{"size=1M", "mlock=yes"}, "mlock", "yes"},
     {{"size=1M", "local-swap="}, "local-swap", "local-swap"},
 };

@@ -2,6 +2,8 @@
 // Copyright the zramswap authors
 #include "shadowed-device.h"
 
+#include "allocator/rcu.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +108,18 @@ void check_extents(uint64_t offset, uint64_t bytes)
 
     ck_assert_int_eq(zr_device_extents(device, bytes, offset, check_extent, &next), 0);
     ck_assert_uint_eq(next, offset + bytes);
+}
+
+uint64_t load_word(uint64_t slot)
+{
+    struct zr_leaf leaf;
+    uint64_t word;
+
+    zr_rcu_read_lock();
+    leaf = zr_slot_table_leaf(&device->table, slot);
+    word = zr_leaf_word(&leaf, slot);
+    zr_rcu_read_unlock();
+    return word;
 }
 
 void write_both(uint64_t offset, uint64_t bytes, enum content content)

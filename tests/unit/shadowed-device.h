@@ -30,6 +30,9 @@ struct zr_pool_stats pool_stats(void);
 bool reads_as(const void *expected, uint64_t bytes, uint64_t offset);
 bool reads_as_zeros(uint64_t bytes, uint64_t offset);
 
+// The word of a slot, now.
+uint64_t load_word(uint64_t slot);
+
 // Requests on both.
 void write_both(uint64_t offset, uint64_t bytes, enum content content);
 void zero_both(uint64_t offset, uint64_t bytes);

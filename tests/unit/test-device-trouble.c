@@ -116,7 +116,7 @@ START_TEST(a_device_at_its_own_limit_is_enospc_until_it_has_trimmed)
     unsigned char page[PAGE_BYTES];
 
     start_device(LEAF_BYTES, 64 * MiB, &zr_codec_lz4);
-    device->table.account.limit_bytes = 10 * PAGE_BYTES;
+    device->table.account.limit_bytes = 10 * RAW_BYTES;
     write_both(0, 10 * PAGE_BYTES, CONTENT_RANDOM);
     content_fill(page, sizeof page, CONTENT_RANDOM);
     ck_assert_int_eq(zr_device_write(device, page, PAGE_BYTES, 20 * PAGE_BYTES), -ENOSPC);
@@ -137,18 +137,6 @@ START_TEST(a_device_at_its_own_limit_is_enospc_until_it_has_trimmed)
 END_TEST
 
 // ---- Damage -------------------------------------------------------------------------------------
-
-static uint64_t load_word(uint64_t slot)
-{
-    struct zr_leaf leaf;
-    uint64_t word;
-
-    zr_rcu_read_lock();
-    leaf = zr_slot_table_leaf(&device->table, slot);
-    word = zr_leaf_word(&leaf, slot);
-    zr_rcu_read_unlock();
-    return word;
-}
 
 START_TEST(a_damaged_object_is_eio_until_its_page_is_written_whole)
 {

@@ -236,9 +236,10 @@ END_TEST
 // 100 MiB of the largest objects, not written to: the arena is opened in several steps.
 START_TEST(objects_stay_distinct_however_far_the_arena_is_opened)
 {
-    const size_t nr_max = 100 * MiB / ZR_OBJECT_MAX_BYTES;
+    const size_t nr_max = 100 * MiB / ZR_SPAN_BYTES * MAX_PER_SPAN;
+    const size_t nr_places = 100 * MiB / ZR_OBJECT_MAX_BYTES;
     uint64_t *words = calloc(nr_max, sizeof *words);
-    bool *is_used = calloc(nr_max, sizeof *is_used);
+    bool *is_used = calloc(nr_places, sizeof *is_used);
     size_t nr;
 
     start_pool(100 * MiB);
@@ -251,7 +252,7 @@ START_TEST(objects_stay_distinct_however_far_the_arena_is_opened)
         }
         words[nr] = handle.bits;
         place = zr_handle_offset_bytes(handle) / ZR_OBJECT_MAX_BYTES;
-        if (place >= nr_max || is_used[place]) {
+        if (place >= nr_places || is_used[place]) {
             ck_abort_msg("object %zu at %llu", nr, (unsigned long long)place);
         }
         is_used[place] = true;

@@ -16,7 +16,7 @@ static struct zr_server server;
 static char default_name[] = "", other_name[] = "other";
 static struct zr_export_config exports[2] = {
     {.name = default_name, .limit_bytes = UINT64_MAX},
-    {.name = other_name, .limit_bytes = 100 * PAGE_BYTES},
+    {.name = other_name, .limit_bytes = 100 * RAW_BYTES},
 };
 
 static struct zr_server_config config_of(uint64_t size_bytes, uint64_t limit_bytes)
@@ -119,14 +119,14 @@ START_TEST(what_is_trimmed_is_pending_until_it_is_drained)
     zr_device_zero(server.devices, 900 * PAGE_BYTES, 0);
     stats = get_stats();
     ck_assert_uint_eq(stats.pending_free_objects, 900);
-    ck_assert_uint_eq(stats.pending_free_bytes, 900 * PAGE_BYTES);
-    ck_assert_uint_eq(stats.total.compr_data_size, 100 * PAGE_BYTES);
+    ck_assert_uint_eq(stats.pending_free_bytes, 900 * RAW_BYTES);
+    ck_assert_uint_eq(stats.total.compr_data_size, 100 * RAW_BYTES);
     ck_assert_uint_eq(stats.drained_batches, 0);
     zr_deferred_free_drain(server.deferred);
     stats = get_stats();
     ck_assert_uint_eq(stats.pending_free_objects, 0);
     ck_assert_uint_eq(stats.pending_free_bytes, 0);
-    ck_assert_uint_eq(stats.total.compr_data_size, 100 * PAGE_BYTES);
+    ck_assert_uint_eq(stats.total.compr_data_size, 100 * RAW_BYTES);
     ck_assert_uint_eq(stats.drained_batches, 1);
     zr_server_fini(&server);
 }
@@ -215,7 +215,7 @@ START_TEST(exports_have_their_own_content_and_limit_and_are_counted_together)
     ck_assert_uint_eq(stats.total.disksize, 3 * GiB);
     ck_assert_uint_eq(stats.total.huge_pages, 210 + 100);
     ck_assert_uint_eq(stats.total.same_pages, 5);
-    ck_assert_uint_eq(stats.total.compr_data_size, (210 + 100) * PAGE_BYTES);
+    ck_assert_uint_eq(stats.total.compr_data_size, (210 + 100) * RAW_BYTES);
     zr_server_fini(&server);
 }
 END_TEST
@@ -297,7 +297,7 @@ START_TEST(each_export_is_printed_with_its_name_numbers_and_limit)
     ck_assert_uint_eq(value_of(first, "mem_limit"), 0); // none
     ck_assert_uint_eq(value_of(second, "huge_pages"), 4);
     ck_assert_uint_eq(value_of(second, "disksize"), 2 * GiB);
-    ck_assert_uint_eq(value_of(second, "mem_limit"), 100 * PAGE_BYTES);
+    ck_assert_uint_eq(value_of(second, "mem_limit"), 100 * RAW_BYTES);
     free(text);
     zr_server_fini(&server);
 }

@@ -97,14 +97,15 @@ START_TEST(only_what_fits_a_class_below_the_largest_saves_room)
 
     zr_size_classes_init(&classes);
     largest_saving = classes.object_bytes[zr_size_class_of(&classes, ZR_OBJECT_MAX_BYTES) - 1];
-    ck_assert(zr_size_class_saves(&classes, 1));
-    ck_assert(zr_size_class_saves(&classes, largest_saving));
-    ck_assert(!zr_size_class_saves(&classes, largest_saving + 1));
-    ck_assert(!zr_size_class_saves(&classes, ZR_OBJECT_MAX_BYTES - 1));
-    ck_assert(!zr_size_class_saves(&classes, ZR_OBJECT_MAX_BYTES));
-    ck_assert(!zr_size_class_saves(&classes, ZR_OBJECT_MAX_BYTES + 1));
-    ck_assert(!zr_size_class_saves(&classes, (size_t)UINT32_MAX + 1 + ZR_OBJECT_MIN_BYTES));
-    ck_assert(!zr_size_class_saves(&classes, SIZE_MAX));
+    ck_assert(zr_size_class_saves(&classes, 1, ZR_OBJECT_MAX_BYTES));
+    ck_assert(zr_size_class_saves(&classes, largest_saving, ZR_OBJECT_MAX_BYTES));
+    ck_assert(!zr_size_class_saves(&classes, largest_saving + 1, ZR_OBJECT_MAX_BYTES));
+    ck_assert(!zr_size_class_saves(&classes, ZR_OBJECT_MAX_BYTES - 1, ZR_OBJECT_MAX_BYTES));
+    ck_assert(!zr_size_class_saves(&classes, ZR_OBJECT_MAX_BYTES, ZR_OBJECT_MAX_BYTES));
+    ck_assert(!zr_size_class_saves(&classes, ZR_OBJECT_MAX_BYTES + 1, ZR_OBJECT_MAX_BYTES));
+    ck_assert(!zr_size_class_saves(&classes, (size_t)UINT32_MAX + 1 + ZR_OBJECT_MIN_BYTES,
+                                   ZR_OBJECT_MAX_BYTES));
+    ck_assert(!zr_size_class_saves(&classes, SIZE_MAX, ZR_OBJECT_MAX_BYTES));
 }
 END_TEST
 
