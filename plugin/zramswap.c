@@ -94,12 +94,34 @@ static int lock_memory(void)
     return 0;
 }
 
+static int write_proc(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t written = fd < 0 ? -1 : write(fd, text, strlen(text));
+    int rc = written < 0 ? -errno : 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return rc;
+}
+
+// The store is left out of core dumps by itself; pages also pass through buffers of nbdkit and of
+// the codecs.  Not dumpable: no core, and nobody but root looks into this process, not even its own
+// user.
+static int hide_memory(void)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
+        nbdkit_error("cannot keep the memory out of core dumps: %s", strerrordesc_np(errno));
+        return -1;
+    }
+    return 0;
+}
+
 // The kernel that waits for this process to make room must not be waited for by it, nor kill it.
 static int prepare_for_local_swap(void)
 {
-    static const char lowest[] = "-1000";
-    int fd;
-    ssize_t written;
+    int rc;
 
     if (!config.has_local_swap) {
         return 0;
@@ -109,16 +131,12 @@ static int prepare_for_local_swap(void)
                      strerrordesc_np(errno));
         return -1;
     }
-    fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    written = fd < 0 ? -1 : write(fd, lowest, sizeof lowest - 1);
-    if (written < 0) {
+    rc = write_proc("/proc/self/oom_score_adj", "-1000");
+    if (rc < 0) {
         nbdkit_error("local-swap=on: cannot set the OOM score (%s): needs CAP_SYS_RESOURCE",
-                     strerrordesc_np(errno));
+                     strerrordesc_np(-rc));
     }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return written < 0 ? -1 : 0;
+    return rc;
 }
 
 // Before the fork, so that the user sees what fails; the threads come after it.
@@ -130,13 +148,17 @@ static int zramswap_get_ready(void)
         nbdkit_error("cannot set memory aside for the store: %s", strerrordesc_np(-rc));
         return -1;
     }
+    // For root's gcore, the only one that is left; without /proc there is no gcore either.  Once
+    // nbdkit has changed its user this file is not its own any more.
+    write_proc("/proc/self/coredump_filter", "0");
     return lock_memory() < 0 || prepare_for_local_swap() < 0 ? -1 : 0;
 }
 
-// A fork drops memory locks.  Threads that start from here on, nbdkit's too, inherit the rest.
+// A fork drops memory locks, and a change of the user what hides the memory.  Threads that start
+// from here on, nbdkit's too, inherit the rest.
 static int zramswap_after_fork(void)
 {
-    int rc = lock_memory();
+    int rc = lock_memory() < 0 || hide_memory() < 0 ? -1 : 0;
 
     if (rc == 0) {
         rc = zr_server_start(&server);
