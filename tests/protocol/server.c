@@ -217,6 +217,11 @@ uint64_t server_resident_bytes(void)
     return kib * UINT64_C(1024);
 }
 
+pid_t server_process(void)
+{
+    return server_pid;
+}
+
 bool server_is_instrumented(void)
 {
     return getenv("NBDKIT_PRELOAD") != NULL;

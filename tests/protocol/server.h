@@ -39,6 +39,9 @@ char *server_take_messages(void);
 // Memory of the server process that is resident now.
 uint64_t server_resident_bytes(void);
 
+// The server's, while it runs.
+pid_t server_process(void);
+
 // True when figures of memory and time mean nothing, because a sanitizer inflates them.
 bool server_is_instrumented(void);
 
