@@ -80,6 +80,7 @@ int zr_server_init(struct zr_server *server, const struct zr_server_config *conf
     }
     zr_compactor_init(&server->compactor, &server->pool, server->deferred, &server->codec,
                       server->tables, server->nr_devices);
+    zr_ager_init(&server->ager, server->tables, server->nr_devices);
     return 0;
 
 error_devices:
@@ -96,11 +97,15 @@ int zr_server_start(struct zr_server *server)
 {
     int rc = zr_keeper_start(&server->keeper, &server->pool, server->deferred);
 
-    return rc < 0 ? rc : zr_compactor_start(&server->compactor);
+    if (rc == 0) {
+        rc = zr_compactor_start(&server->compactor);
+    }
+    return rc < 0 ? rc : zr_ager_start(&server->ager);
 }
 
 void zr_server_fini(struct zr_server *server)
 {
+    zr_ager_stop(&server->ager);
     zr_compactor_stop(&server->compactor);
     zr_compactor_fini(&server->compactor);
     zr_keeper_stop(&server->keeper);

@@ -8,6 +8,7 @@
 #define ZR_SERVER_H
 
 #include "../allocator/keeper.h"
+#include "ager.h"
 #include "compactor.h"
 #include "device.h"
 
@@ -35,9 +36,10 @@ struct zr_server {
     struct zr_keeper keeper;
     struct zr_codec codec;
     struct zr_compactor compactor;
+    struct zr_ager ager;
     size_t nr_devices;
     struct zr_device *devices;     // one an export
-    struct zr_slot_table **tables; // theirs, for the compactor
+    struct zr_slot_table **tables; // theirs, for the compactor and the ager
 };
 
 // 0 or -errno.  Allocates.  Threads start with zr_server_start, after a fork if there is one.
