@@ -12,9 +12,9 @@
 //           0        1 min  5 min   21 min  85 min  5.7 h   22.8 h
 //
 // A write makes a new word, of age 0; a read changes nothing, since it costs no exchange; a move by
-// the compactor keeps the age.  A word is aged by compare-exchange, a packed leaf by one for an older
-// copy of it.  If somebody was faster all stays as it is; who exchanges the same by compare-exchange
-// at that moment tries once more (part of a page) or passes on (the compactor).
+// the compactor keeps the age.  A word is aged by compare-exchange, a packed leaf by one for an
+// older copy of it.  If somebody was faster all stays as it is; who exchanges the same by
+// compare-exchange at that moment tries once more (part of a page) or passes on (the compactor).
 //
 // Threads: init, start, stop and walk from one; the rest runs on the ager's own.
 #ifndef ZR_AGER_H
