@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define NR_THREADS 4
-#define NR_REQUESTS 20000 // of each
+#define NR_REQUESTS 1000000 // of each: long enough to overlap
 
 static struct zr_request_stats stats;
 static struct zr_request_counts counts[ZR_NR_REQUEST_KINDS];
