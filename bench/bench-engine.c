@@ -200,6 +200,35 @@ static void bench_counting(void)
     zr_request_stats_fini(&counting.stats);
 }
 
+static void add_ms(const char *what, uint64_t start_ns)
+{
+    bench_add(bench_row(what, "engine lz4", "ms CPU", BENCH_LOWER),
+              (double)(bench_thread_cpu_ns() - start_ns) / 1e6);
+}
+
+// What walks over all slot words cost, who asks for statistics and the background.
+static void bench_walks(struct engine_bench *bench)
+{
+    struct zr_server_stats stats;
+    struct zr_ager ager; // another one than the server's
+    unsigned round;
+    uint64_t start_ns;
+
+    for (round = 0; round < 11; round++) {
+        start_ns = bench_thread_cpu_ns();
+        zr_server_get_stats(&bench->server, &stats);
+        add_ms("statistics, 256 MiB stored", start_ns);
+        engine_bench_fill(bench, 0, bench->nr_slots, 1); // young again
+        zr_ager_init(&ager, bench->server.tables, bench->server.nr_devices);
+        start_ns = bench_thread_cpu_ns();
+        zr_ager_walk(&ager);
+        add_ms("walk of the ager, all pages change", start_ns);
+        start_ns = bench_thread_cpu_ns();
+        zr_ager_walk(&ager);
+        add_ms("walk of the ager, no page changes", start_ns);
+    }
+}
+
 static void bench_codec(const struct bench_pages *pages, const struct zr_codec_ops *codec,
                         const struct zram_device *zram)
 {
@@ -231,7 +260,8 @@ static void bench_codec(const struct bench_pages *pages, const struct zr_codec_o
     engine_bench_reads(&bench, "random 4 KiB reads, 1 thread", 1);
     engine_bench_reads(&bench, "random 4 KiB reads, 2 threads", 2);
     if (codec == &zr_codec_lz4) {
-        bench_progress("engine %s: trims", codec->name);
+        bench_progress("engine %s: walks, trims", codec->name);
+        bench_walks(&bench);
         engine_bench_trims(&bench);
     }
     engine_bench_close(&bench);
