@@ -4,8 +4,8 @@
 // Statistics of a server, as plain numbers: collected here once, printed by stats-text.h.  Names
 // and units are zram's where zram has them: bytes, and counts of 4 KiB pages.
 //
-// Collecting walks all slot words (8 bytes a page, some ms per GiB stored), so that no request pays
-// for these counters.  Exact when nothing is going on meanwhile.
+// Collecting walks all slot words (8 bytes a page, about a ms per GiB stored), so that no request
+// pays for these counters.  Exact when nothing is going on meanwhile.
 #ifndef ZR_STATS_H
 #define ZR_STATS_H
 
