@@ -91,8 +91,9 @@ static void move_spans(struct zr_pool *pool, struct cds_list_head *from, struct 
             }
             if (to == &pool->cold) {
                 release(pool, offset, (i - first) << ZR_SPAN_SHIFT);
-            } else {
-                zr_arena_populate(&pool->arena, offset, (i - first) << ZR_SPAN_SHIFT);
+            } else if (zr_arena_populate(&pool->arena, offset, (i - first) << ZR_SPAN_SHIFT) == 0) {
+                atomic_fetch_add_explicit(&pool->nr_populated_spans, i - first,
+                                          memory_order_relaxed);
             }
         }
         put_spans(pool, to, index, nr);

@@ -330,6 +330,8 @@ void zr_pool_get_stats(struct zr_pool *pool, struct zr_pool_stats *stats)
     stats->peak_used_bytes = pool->peak_spans << ZR_SPAN_SHIFT;
     stats->limit_bytes = pool->max_spans << ZR_SPAN_SHIFT;
     stats->nr_taken_cold = pool->nr_taken_cold;
+    stats->populated_bytes = atomic_load_explicit(&pool->nr_populated_spans, memory_order_relaxed)
+                             << ZR_SPAN_SHIFT;
     pthread_mutex_unlock(&pool->span_lock);
 }
 

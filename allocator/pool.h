@@ -46,6 +46,7 @@ struct zr_pool {
     struct zr_arena span_table; // a struct zr_span for each
     struct zr_size_classes classes;
     struct zr_pool_class class[ZR_NR_CLASSES_MAX];
+    _Atomic uint64_t nr_populated_spans; // by the keeper, ahead of their use
 
     pthread_mutex_t span_lock; // guards all below
     struct cds_list_head warm, cold;
@@ -67,7 +68,8 @@ struct zr_pool_stats {
     uint64_t used_bytes;      // spans in use and warm
     uint64_t peak_used_bytes; // the most that used_bytes ever was
     uint64_t limit_bytes;
-    uint64_t nr_taken_cold; // spans that went into use without their memory being resident
+    uint64_t nr_taken_cold;   // spans that went into use without their memory being resident
+    uint64_t populated_bytes; // ever, ahead of their use
 };
 
 // Reserves address space for limit_bytes (rounded up to whole spans) of spans.  0 or -errno.

@@ -153,6 +153,82 @@ static void fill_zram(const struct engine_bench *bench)
     bench_free(page, ZR_PAGE_BYTES);
 }
 
+#define COUNTED_REQUESTS 1000000u
+
+struct counting {
+    struct zr_request_stats stats;
+    _Atomic uint64_t cpu_ns; // of all threads
+};
+
+static void count_requests(void *arg, unsigned thread)
+{
+    struct counting *counting = arg;
+    uint64_t cpu_ns = bench_thread_cpu_ns();
+    unsigned i;
+
+    (void)thread;
+    for (i = 0; i < COUNTED_REQUESTS; i++) {
+        uint64_t start_ns = zr_worker_now_ns();
+
+        zr_request_stats_count(&counting->stats, ZR_REQUEST_READ, ZR_PAGE_BYTES,
+                               zr_worker_now_ns() - start_ns, 0);
+    }
+    counting->cpu_ns += bench_thread_cpu_ns() - cpu_ns;
+}
+
+// What the plugin adds to each request: two looks at the clock, and the counters of this CPU.
+static void bench_counting(void)
+{
+    struct counting counting;
+    unsigned round, nr_threads;
+    char what[60];
+
+    bench_progress("counting requests");
+    if (zr_request_stats_init(&counting.stats) < 0) {
+        bench_die("no memory for counters");
+    }
+    for (round = 0; round < 11; round++) {
+        for (nr_threads = 1; nr_threads <= 2; nr_threads++) {
+            counting.cpu_ns = 0;
+            bench_run_threads(nr_threads, count_requests, &counting);
+            snprintf(what, sizeof what, "counting a request, %u thread%s", nr_threads,
+                     nr_threads > 1 ? "s" : "");
+            bench_add(bench_row(what, "request statistics", "ns CPU", BENCH_LOWER),
+                      (double)counting.cpu_ns / nr_threads / COUNTED_REQUESTS);
+        }
+    }
+    zr_request_stats_fini(&counting.stats);
+}
+
+static void add_ms(const char *what, uint64_t start_ns)
+{
+    bench_add(bench_row(what, "engine lz4", "ms CPU", BENCH_LOWER),
+              (double)(bench_thread_cpu_ns() - start_ns) / 1e6);
+}
+
+// What walks over all slot words cost, who asks for statistics and the background.
+static void bench_walks(struct engine_bench *bench)
+{
+    struct zr_server_stats stats;
+    struct zr_ager ager; // another one than the server's
+    unsigned round;
+    uint64_t start_ns;
+
+    for (round = 0; round < 11; round++) {
+        start_ns = bench_thread_cpu_ns();
+        zr_server_get_stats(&bench->server, &stats);
+        add_ms("statistics, 256 MiB stored", start_ns);
+        engine_bench_fill(bench, 0, bench->nr_slots, 1); // young again
+        zr_ager_init(&ager, bench->server.tables, bench->server.nr_devices);
+        start_ns = bench_thread_cpu_ns();
+        zr_ager_walk(&ager);
+        add_ms("walk of the ager, all pages change", start_ns);
+        start_ns = bench_thread_cpu_ns();
+        zr_ager_walk(&ager);
+        add_ms("walk of the ager, no page changes", start_ns);
+    }
+}
+
 static void bench_codec(const struct bench_pages *pages, const struct zr_codec_ops *codec,
                         const struct zram_device *zram)
 {
@@ -184,7 +260,8 @@ static void bench_codec(const struct bench_pages *pages, const struct zr_codec_o
     engine_bench_reads(&bench, "random 4 KiB reads, 1 thread", 1);
     engine_bench_reads(&bench, "random 4 KiB reads, 2 threads", 2);
     if (codec == &zr_codec_lz4) {
-        bench_progress("engine %s: trims", codec->name);
+        bench_progress("engine %s: walks, trims", codec->name);
+        bench_walks(&bench);
         engine_bench_trims(&bench);
     }
     engine_bench_close(&bench);
@@ -383,6 +460,7 @@ int main(int argc, char *argv[])
     // First, while this process is small: it forks.
     has_zram = has_lz4 && zram_device_open(&zram, (uint64_t)STORED_SLOTS * ZR_PAGE_BYTES);
     bench_pages_load(&pages, pages_path);
+    bench_counting();
     if (has_lz4) {
         bench_codec(&pages, &zr_codec_lz4, has_zram ? &zram : NULL);
         bench_trim_cpu(&pages);

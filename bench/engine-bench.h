@@ -10,7 +10,7 @@
 
 #include "bench.h"
 #include "zram-device.h"
-#include "../plugin/server.h"
+#include "../plugin/stats.h"
 
 #define ENGINE_BENCH_THREADS_MAX 16
 

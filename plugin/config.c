@@ -2,6 +2,7 @@
 // Copyright the zramswap authors
 #include "config.h"
 #include "parse.h"
+#include "stats-document.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -180,6 +181,22 @@ static int complete_level(struct zr_config *config, char *why)
     return 0;
 }
 
+static int check_stats_export(const struct zr_config *config, char *why)
+{
+    char reason[MAX_NAME_BYTES + 40];
+    size_t i;
+
+    for (i = 0; i < config->server.nr_exports; i++) {
+        const char *name = config->server.exports[i].name;
+
+        if (zr_stats_document_find(config->stats_export, name)) {
+            snprintf(reason, sizeof reason, "there is a disk of the name %s", name);
+            return bad_value("stats-export", config->stats_export, reason, why);
+        }
+    }
+    return 0;
+}
+
 int zr_config_complete(struct zr_config *config, char *why)
 {
     if (config->server.nr_exports == 0) {
@@ -188,8 +205,8 @@ int zr_config_complete(struct zr_config *config, char *why)
                  "example size=4G");
         return -1;
     }
-    if (config->stats_export && has_export(config, config->stats_export)) {
-        return bad_value("stats-export", config->stats_export, "there is a disk of that name", why);
+    if (check_stats_export(config, why) < 0) {
+        return -1;
     }
     if (!config->server.codec) {
         config->server.codec = zr_codecs[0];

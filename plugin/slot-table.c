@@ -361,6 +361,19 @@ int zr_slot_table_unpack(struct zr_slot_table *table, uint64_t slot)
     return rc;
 }
 
+int zr_slot_table_replace_packed(struct zr_slot_table *table, uint64_t slot, zr_handle old,
+                                 zr_handle packed)
+{
+    _Atomic uint64_t *entry = leaf_entry(table, slot);
+    uint64_t found = old.bits | ZR_HANDLE_IS_PACKED;
+
+    return entry && atomic_compare_exchange_strong_explicit(
+                        entry, &found, packed.bits | ZR_HANDLE_IS_PACKED, memory_order_acq_rel,
+                        memory_order_relaxed)
+               ? 0
+               : -EAGAIN;
+}
+
 bool zr_slot_table_try_mark(struct zr_slot_table *table, uint64_t slot)
 {
     _Atomic uint64_t *entry = leaf_entry(table, slot);
@@ -434,6 +447,13 @@ void zr_slot_table_pack(struct zr_slot_table *table, const uint64_t *slots, size
     zr_pool_free(table->pool, chunks, nr_slots);
 }
 
+static size_t step_of(uint32_t length)
+{
+    size_t step = (length - 1) / ZR_LENGTH_BYTES;
+
+    return step < ZR_NR_LENGTHS ? step : ZR_NR_LENGTHS - 1; // a raw page and its checksum
+}
+
 void zr_slot_table_count(const struct zr_slot_table *table, struct zr_slot_counts *counts)
 {
     uint64_t slot;
@@ -456,13 +476,18 @@ void zr_slot_table_count(const struct zr_slot_table *table, struct zr_slot_count
             uint64_t word = zr_leaf_word(&leaf, i);
             enum zr_slot_kind kind = zr_slot_word_kind(word);
 
+            if (word == ZR_SLOT_EMPTY) {
+                continue;
+            }
+            counts->nr_by_age[zr_slot_word_age(word)]++;
             if (kind == ZR_SLOT_SAME) {
-                counts->nr_same += word != ZR_SLOT_EMPTY;
+                counts->nr_same++;
                 continue;
             }
             counts->nr_huge += kind == ZR_SLOT_HUGE;
             counts->nr_compressed += kind != ZR_SLOT_HUGE;
             counts->stored_bytes += length_of(word);
+            counts->nr_by_length[step_of(length_of(word))]++;
         }
         zr_rcu_read_unlock();
     }

@@ -29,7 +29,6 @@
 #include "../allocator/deferred-free.h"
 #include "../allocator/packed-chunk.h"
 #include "slot-word.h"
-#include "slot-word.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -98,6 +97,12 @@ int zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t o
 // of which a part was to be emptied; leaves before it were.  Outside a read-side section.
 int zr_slot_table_extract(struct zr_slot_table *table, uint64_t first_slot, uint64_t nr_slots);
 
+// Exchanges the packed leaf of a slot for another one, if it still is old.  0 or -EAGAIN.  Inside
+// the read-side section in which old was found; the caller hands old to deferred free when it has
+// left it.
+int zr_slot_table_replace_packed(struct zr_slot_table *table, uint64_t slot, zr_handle old,
+                                 zr_handle packed);
+
 // Unpacks the leaf of a slot, if it is packed.  0 or -ENOSPC.  Outside a read-side section.
 int zr_slot_table_unpack(struct zr_slot_table *table, uint64_t slot);
 
@@ -110,13 +115,18 @@ int zr_slot_table_unpack(struct zr_slot_table *table, uint64_t slot);
 bool zr_slot_table_try_mark(struct zr_slot_table *table, uint64_t slot);
 void zr_slot_table_pack(struct zr_slot_table *table, const uint64_t *slots, size_t nr_slots);
 
+#define ZR_NR_LENGTHS 8
+#define ZR_LENGTH_BYTES 512
+
 struct zr_slot_counts {
     uint64_t nr_same; // same-filled but not zero
     uint64_t nr_huge; // stored raw
     uint64_t nr_compressed;
     uint64_t stored_bytes; // lengths of the objects
     uint64_t nr_packed_leaves;
-    uint64_t packed_leaf_bytes; // lengths of the objects that these are
+    uint64_t packed_leaf_bytes;           // lengths of the objects that these are
+    uint64_t nr_by_length[ZR_NR_LENGTHS]; // nr_compressed and nr_huge; the last: and above
+    uint64_t nr_by_age[ZR_SLOT_AGE_MAX + 1];
 };
 
 // Counts by a walk over all words (8 bytes per page stored, some ms per GiB), so that no request

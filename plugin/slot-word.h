@@ -5,12 +5,13 @@
 //
 //     bit 63  61  60 58  57                                  0
 //        +------+-------+-------------------------------------+
-//        | kind | (age) | handle of the object, see handle.h  |
+//        | kind |  age  | handle of the object, see handle.h  |
 //        +------+-------+-------------------------------------+
 //
 // A same-filled page has no object: length 0, and the 32-bit value that fills it where the offset
 // would be.  The word 0 is therefore the page that is filled with zeros, which is also the page
-// that was never written or was trimmed: a hole.  The age bits are kept 0 for idle tracking.
+// that was never written or was trimmed: a hole.  A word is made with age 0; the ager lets it grow
+// (ager.h), of every word but that of a hole.
 #ifndef ZR_SLOT_WORD_H
 #define ZR_SLOT_WORD_H
 
@@ -26,6 +27,8 @@ enum zr_slot_kind {
 };
 
 #define ZR_SLOT_KIND_SHIFT 61
+#define ZR_SLOT_AGE_SHIFT 58
+#define ZR_SLOT_AGE_MAX 7u
 #define ZR_SLOT_EMPTY UINT64_C(0)
 
 static inline uint64_t zr_slot_word_make(enum zr_slot_kind kind, zr_handle handle)
@@ -41,6 +44,17 @@ static inline uint64_t zr_slot_word_same(uint32_t value)
 static inline enum zr_slot_kind zr_slot_word_kind(uint64_t word)
 {
     return (enum zr_slot_kind)(word >> ZR_SLOT_KIND_SHIFT);
+}
+
+static inline unsigned zr_slot_word_age(uint64_t word)
+{
+    return (unsigned)(word >> ZR_SLOT_AGE_SHIFT) & ZR_SLOT_AGE_MAX;
+}
+
+// The same word one step older.  Its age is not ZR_SLOT_AGE_MAX yet.
+static inline uint64_t zr_slot_word_older(uint64_t word)
+{
+    return word + (UINT64_C(1) << ZR_SLOT_AGE_SHIFT);
 }
 
 static inline uint32_t zr_slot_word_value(uint64_t word)

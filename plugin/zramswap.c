@@ -4,6 +4,7 @@
 // The nbdkit plugin: parameters, and callbacks that pass a request on to the device.
 #include "config.h"
 #include "server.h"
+#include "stats-document.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,9 +20,11 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-// What one connection talks to: the device, or, if text is not NULL, a statistics document.
+// What one connection talks to: a device, or, if document is not NULL, a text of statistics.
 struct connection {
     struct zr_device *device;
+    struct zr_request_stats *requests; // to the device
+    const struct zr_stats_document *document;
     char *text;
     size_t text_bytes;
 };
@@ -63,7 +66,8 @@ static int zramswap_config_complete(void)
     "limit=SIZE          Most memory for what is stored; default all of the machine.\n"            \
     "mlock=on|off        Lock all memory of the server; default off.\n"                            \
     "local-swap=on|off   The kernel of this machine swaps on the device; default off.\n"           \
-    "stats-export=NAME   Serve statistics as JSON on the read-only export NAME."
+    "stats-export=NAME   Serve statistics on the read-only exports NAME, as JSON, and\n"           \
+    "                    NAME.prom, as Prometheus text."
 
 static void zramswap_dump_plugin(void)
 {
@@ -194,44 +198,48 @@ static int zramswap_list_exports(int readonly, int is_tls, struct nbdkit_exports
 }
 
 // One document per connection, so that what a client reads is of one moment.
-static int make_statistics(struct connection *connection)
+static int make_text(struct connection *connection)
 {
-    FILE *text = open_memstream(&connection->text, &connection->text_bytes);
-    int rc = text ? zr_server_print_stats(&server, text) : -errno;
+    int rc = zr_stats_document_make(connection->document, &server, &connection->text,
+                                    &connection->text_bytes);
 
-    if (text && fclose(text) != 0) {
-        rc = -errno;
-    }
     if (rc < 0) {
         nbdkit_error("cannot make the statistics: %s", strerrordesc_np(-rc));
-        free(connection->text);
     }
     return rc;
+}
+
+static int find_device(struct connection *connection, const char *name)
+{
+    struct zr_device *device = zr_server_find(&server, name);
+
+    // Without export= there is one disk, whatever a client calls it.
+    if (!device && server.nr_devices == 1 && server.devices[0].name[0] == '\0') {
+        device = &server.devices[0];
+    }
+    if (!device) {
+        nbdkit_error("there is no export '%s'", name);
+        return -1;
+    }
+    connection->device = device;
+    connection->requests = zr_server_requests(&server, device);
+    return 0;
 }
 
 static void *zramswap_open(int readonly)
 {
     struct connection *connection = calloc(1, sizeof *connection);
     const char *name = nbdkit_export_name();
-    int rc = 0;
+    int rc;
 
     (void)readonly;
     if (!connection || !name) {
         nbdkit_error("cannot open: %s", strerrordesc_np(errno));
-        rc = -1;
-    } else if (config.stats_export && strcmp(name, config.stats_export) == 0) {
-        rc = make_statistics(connection);
-    } else {
-        connection->device = zr_server_find(&server, name);
-        // Without export= there is one disk, whatever a client calls it.
-        if (!connection->device && server.nr_devices == 1 && server.devices[0].name[0] == '\0') {
-            connection->device = &server.devices[0];
-        }
-        if (!connection->device) {
-            nbdkit_error("there is no export '%s'", name);
-            rc = -1;
-        }
+        free(connection);
+        return NULL;
     }
+    connection->document = zr_stats_document_find(config.stats_export, name);
+    rc = connection->document ? make_text(connection) : find_device(connection, name);
     if (rc < 0) {
         free(connection);
         return NULL;
@@ -251,8 +259,8 @@ static const char *zramswap_export_description(void *handle)
 {
     const struct connection *connection = handle;
 
-    if (connection->text) {
-        return "zramswap statistics (JSON)";
+    if (connection->document) {
+        return connection->document->description;
     }
     return nbdkit_printf_intern("compressed swap (%s)", connection->device->codec->ops->name);
 }
@@ -261,7 +269,8 @@ static int64_t zramswap_get_size(void *handle)
 {
     const struct connection *connection = handle;
 
-    return (int64_t)(connection->text ? connection->text_bytes : connection->device->size_bytes);
+    return (int64_t)(connection->document ? connection->text_bytes
+                                          : connection->device->size_bytes);
 }
 
 static int zramswap_block_size(void *handle, uint32_t *minimum, uint32_t *preferred,
@@ -276,7 +285,7 @@ static int zramswap_block_size(void *handle, uint32_t *minimum, uint32_t *prefer
 
 static int is_device(void *handle)
 {
-    return ((const struct connection *)handle)->text == NULL;
+    return ((const struct connection *)handle)->document == NULL;
 }
 
 static int yes(void *handle)
@@ -296,14 +305,33 @@ static int can_native_cache(void *handle)
     return NBDKIT_CACHE_NATIVE;
 }
 
-// Turns 0 or -errno into what nbdkit wants.  (strerror would take the locale's lock.)
-static int finish(int rc, const char *what, uint32_t count, uint64_t offset)
+// A request to the device, from its start on.
+struct request {
+    struct connection *connection;
+    enum zr_request_kind kind;
+    const char *what;
+    uint32_t bytes;
+    uint64_t offset;
+    uint64_t start_ns;
+};
+
+static struct request begin(void *handle, enum zr_request_kind kind, const char *what,
+                            uint32_t bytes, uint64_t offset)
 {
+    return (struct request){handle, kind, what, bytes, offset, zr_worker_now_ns()};
+}
+
+// Counts it, and turns 0 or -errno into what nbdkit wants.  (strerror would take the locale's
+// lock.)
+static int finish(const struct request *request, int rc)
+{
+    zr_request_stats_count(request->connection->requests, request->kind, request->bytes,
+                           zr_worker_now_ns() - request->start_ns, rc);
     if (rc == 0) {
         return 0;
     }
-    nbdkit_error("%s of %u bytes at offset %llu: %s", what, count, (unsigned long long)offset,
-                 strerrordesc_np(-rc));
+    nbdkit_error("%s of %u bytes at offset %llu: %s", request->what, request->bytes,
+                 (unsigned long long)request->offset, strerrordesc_np(-rc));
     nbdkit_set_error(-rc);
     return -1;
 }
@@ -312,13 +340,15 @@ static int zramswap_pread(void *handle, void *buffer, uint32_t count, uint64_t o
                           uint32_t flags)
 {
     struct connection *connection = handle;
+    struct request request;
 
     (void)flags;
-    if (connection->text) {
+    if (connection->document) {
         memcpy(buffer, connection->text + offset, count);
         return 0;
     }
-    return finish(zr_device_read(connection->device, buffer, count, offset), "read", count, offset);
+    request = begin(handle, ZR_REQUEST_READ, "read", count, offset);
+    return finish(&request, zr_device_read(connection->device, buffer, count, offset));
 }
 
 // FUA and flush: nothing is ever kept back, memory is as durable as it gets.
@@ -326,10 +356,10 @@ static int zramswap_pwrite(void *handle, const void *buffer, uint32_t count, uin
                            uint32_t flags)
 {
     struct connection *connection = handle;
+    struct request request = begin(handle, ZR_REQUEST_WRITE, "write", count, offset);
 
     (void)flags;
-    return finish(zr_device_write(connection->device, buffer, count, offset), "write", count,
-                  offset);
+    return finish(&request, zr_device_write(connection->device, buffer, count, offset));
 }
 
 static int zramswap_flush(void *handle, uint32_t flags)
@@ -344,17 +374,19 @@ static int zramswap_flush(void *handle, uint32_t flags)
 static int zramswap_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     struct connection *connection = handle;
+    struct request request = begin(handle, ZR_REQUEST_TRIM, "zero", count, offset);
 
     (void)flags;
-    return finish(zr_device_zero(connection->device, count, offset), "zero", count, offset);
+    return finish(&request, zr_device_zero(connection->device, count, offset));
 }
 
 static int zramswap_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     struct connection *connection = handle;
+    struct request request = begin(handle, ZR_REQUEST_TRIM, "trim", count, offset);
 
     (void)flags;
-    return finish(zr_device_zero(connection->device, count, offset), "trim", count, offset);
+    return finish(&request, zr_device_zero(connection->device, count, offset));
 }
 
 static int report_extent(void *opaque, uint64_t offset, uint64_t bytes, bool is_hole)

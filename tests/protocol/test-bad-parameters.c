@@ -51,6 +51,7 @@ static const struct bad {
     {{"size=1M", "limit=abc"}, "limit", "abc"},
     {{"size=1M", "stats-export="}, "stats-export", "stats-export"},
     {{"size=1M", "stats-export=a", "export=a:1M"}, "stats-export", "a"},
+    {{"size=1M", "stats-export=a", "export=a.prom:1M"}, "stats-export", "a.prom"},
     {{"export=a"}, "export", "a"},
     {{"export=:1M"}, "export", ":1M"},
     {{"export=a b:1M"}, "export", "b:1M"},

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// stats-export=NAME: an export of that name holds the statistics, exact and read-only.
+// stats-export=NAME: an export of that name holds the statistics, exact and read-only; another one,
+// NAME.prom, the same for Prometheus.
 
 #include "expect.h"
 #include "server.h"
@@ -80,9 +81,9 @@ static void expect_exact_numbers(struct shadow *disk)
 }
 
 // A client may read it in pieces, while the numbers go on changing.
-static void expect_one_document_a_connection(struct shadow *disk)
+static void expect_one_document_a_connection(struct shadow *disk, const char *name)
 {
-    struct nbd_handle *nbd = server_connect(STATS_EXPORT);
+    struct nbd_handle *nbd = server_connect(name);
     char before[64 * KiB] = "", after[64 * KiB] = "";
     int64_t size = NBD_OK(nbd_get_size(nbd));
 
@@ -93,12 +94,13 @@ static void expect_one_document_a_connection(struct shadow *disk)
         NBD_OK(nbd_pread(nbd, after + i, 1, i, 0));
     EXPECT(strcmp(before, after) == 0);
     EXPECT(stats_now("orig_data_size") == disk->size);
+    shadow_trim(disk, 0, disk->size, 0);
     server_disconnect(nbd);
 }
 
-static void expect_read_only(void)
+static void expect_read_only(const char *name)
 {
-    struct nbd_handle *nbd = server_connect(STATS_EXPORT);
+    struct nbd_handle *nbd = server_connect(name);
 
     EXPECT(nbd_is_read_only(nbd) == 1);
     NBD_OK(nbd_set_strict_mode(nbd, 0));
@@ -135,8 +137,10 @@ int main(void)
     expect_all_names();
     expect_zeros();
     expect_exact_numbers(&disk);
-    expect_one_document_a_connection(&disk);
-    expect_read_only();
+    expect_one_document_a_connection(&disk, STATS_EXPORT);
+    expect_one_document_a_connection(&disk, STATS_EXPORT ".prom");
+    expect_read_only(STATS_EXPORT);
+    expect_read_only(STATS_EXPORT ".prom");
     shadow_compare_all(&disk);
     server_disconnect(disk.nbd);
     shadow_fini(&disk);

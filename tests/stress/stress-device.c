@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,15 +72,18 @@ static void fill_page(unsigned char *page, uint64_t slot)
     }
 }
 
-// Writes and trims pages at random, so that spans become sparse, then compacts.  A page of its own
+// Writes and trims pages at random, so that spans become sparse, then compacts, and lets all pages
+// grow older: both exchange words beside the others.  A page of its own
 // reads as it was written, or as zeros: the others trim everything now and then.
 static void *thrash(void *arg)
 {
     static const unsigned char zeros[4096];
     struct history_log *log = arg;
     unsigned char page[4096], expected[4096];
+    struct zr_ager ager;
     uint64_t i;
 
+    zr_ager_init(&ager, server.tables, server.nr_devices);
     while (!atomic_load(&must_stop)) {
         for (i = 0; i < FILLER_SLOTS; i++) {
             uint64_t slot = filler_slot(i);
@@ -98,6 +102,7 @@ static void *thrash(void *arg)
         }
         zr_deferred_free_drain(server.deferred);
         zr_compactor_pass(&server.compactor, ZR_URGENCY_FULL);
+        zr_ager_walk(&ager);
     }
     return NULL;
 }

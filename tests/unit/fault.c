@@ -76,6 +76,9 @@ PLAIN static void *taken(void *memory)
     return memory;
 }
 
+// Libraries find what the program exports, in place of libc's.
+#pragma GCC visibility push(default)
+
 PLAIN void *malloc(size_t bytes)
 {
     return must_fail() ? NULL : taken(NEXT(malloc)(bytes));
@@ -174,3 +177,5 @@ PLAIN int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     fault.is_armed = was_armed;
     return rc;
 }
+
+#pragma GCC visibility pop

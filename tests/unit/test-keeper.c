@@ -225,10 +225,17 @@ int __wrap_zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t 
     return __real_zr_arena_release(arena, offset_bytes, bytes);
 }
 
+static uint64_t populated_bytes;
+static bool is_populate_refused;
+
 int __wrap_zr_arena_populate(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
 {
+    int rc;
+
     alloc_beside();
-    return __real_zr_arena_populate(arena, offset_bytes, bytes);
+    rc = is_populate_refused ? -EINVAL : __real_zr_arena_populate(arena, offset_bytes, bytes);
+    populated_bytes += rc == 0 ? bytes : 0;
+    return rc;
 }
 
 static bool has_allocated(void *unused)
@@ -271,6 +278,37 @@ START_TEST(a_populate_under_way_takes_no_room_from_the_limit)
 }
 END_TEST
 
+static bool has_warm_spans(void *unused)
+{
+    bool has;
+
+    (void)unused;
+    pthread_mutex_lock(&pool.span_lock);
+    has = pool.nr_warm_spans > 0;
+    pthread_mutex_unlock(&pool.span_lock);
+    return has;
+}
+
+// Linux before 5.14 cannot populate: then spans are warm by name only.
+START_TEST(what_is_populated_ahead_is_counted)
+{
+    for (int is_refused = 0; is_refused < 2; is_refused++) {
+        is_populate_refused = is_refused;
+        populated_bytes = 0;
+        start();
+        ck_assert_uint_eq(pool_stats().populated_bytes, 0);
+        fill(NR_SPANS / 2);
+        start_keeper();
+        ck_assert(unit_await(has_warm_spans, NULL));
+        zr_keeper_stop(&keeper);
+        ck_assert_uint_eq(pool_stats().populated_bytes, populated_bytes);
+        ck_assert((populated_bytes == 0) == is_refused);
+        zr_pool_free(&pool, words, NR_OF(words) / 2);
+        end();
+    }
+}
+END_TEST
+
 START_TEST(a_keeper_whose_thread_cannot_be_made_is_an_error_and_may_be_stopped)
 {
     int rc;
@@ -291,5 +329,5 @@ UNIT_MAIN("keeper", what_is_handed_over_is_freed_also_after_a_silence,
           free_memory_goes_back_after_a_while_and_used_memory_stays,
           the_unused_tail_of_a_quiet_span_goes_back_and_its_objects_stay,
           a_release_under_way_takes_no_room_from_the_limit,
-          a_populate_under_way_takes_no_room_from_the_limit,
+          a_populate_under_way_takes_no_room_from_the_limit, what_is_populated_ahead_is_counted,
           a_keeper_whose_thread_cannot_be_made_is_an_error_and_may_be_stopped)

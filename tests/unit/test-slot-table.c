@@ -340,6 +340,9 @@ START_TEST(each_kind_of_page_is_counted)
     ck_assert_uint_eq(counts.nr_huge, NR_EDGES / 3);
     ck_assert_uint_eq(counts.nr_compressed, NR_EDGES - NR_EDGES / 3);
     ck_assert_uint_eq(counts.stored_bytes, stored_bytes);
+    ck_assert_uint_eq(counts.nr_by_length[0], NR_EDGES - NR_EDGES / 3);
+    ck_assert_uint_eq(counts.nr_by_length[ZR_NR_LENGTHS - 1], NR_EDGES / 3);
+    ck_assert_uint_eq(counts.nr_by_age[0], NR_EDGES + 2);
     end_table();
 }
 END_TEST

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// Ager: tells how long pages have lain unwritten, to a factor of four, for no more than the three
+// age bits of a slot word.
+//
+// Once a minute it walks all slot words in the background.  In every walk pages of age 0 become 1,
+// in every 4th those of age 1 become 2, in every 16th those of age 2 become 3, and so on.  So an
+// age says that a page was not written for at least
+//
+//     age   0, 1     2      3       4       5       6       7
+//           0        1 min  5 min   21 min  85 min  5.7 h   22.8 h
+//
+// A write makes a new word, of age 0; a read changes nothing, since it costs no exchange; a move by
+// the compactor keeps the age.  A word is aged by compare-exchange, a packed leaf by one for an
+// older copy of it.  If somebody was faster all stays as it is; who exchanges the same by
+// compare-exchange at that moment tries once more (part of a page) or passes on (the compactor).
+//
+// Threads: init, start, stop and walk from one; the rest runs on the ager's own.
+#ifndef ZR_AGER_H
+#define ZR_AGER_H
+
+#include "../allocator/worker.h"
+#include "slot-table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct zr_ager {
+    struct zr_slot_table **tables;
+    size_t nr_tables;
+    struct zr_worker worker;
+    uint64_t nr_walks; // begun
+    uint64_t next_walk_ns;
+    bool is_walking;
+    size_t table; // where the walk is
+    uint64_t slot;
+};
+
+// The tables are borrowed.
+void zr_ager_init(struct zr_ager *ager, struct zr_slot_table **tables, size_t nr_tables);
+
+// The background thread.  0 or -errno.
+int zr_ager_start(struct zr_ager *ager);
+void zr_ager_stop(struct zr_ager *ager);
+
+// One whole walk now, without the thread.
+void zr_ager_walk(struct zr_ager *ager);
+
+// For how long at least a page of this age was not written.
+uint64_t zr_ager_least_s(unsigned age);
+
+#endif

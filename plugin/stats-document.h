@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// Documents of statistics: what stats-export=NAME serves on the exports NAME (JSON) and NAME.prom
+// (Prometheus text).
+#ifndef ZR_STATS_DOCUMENT_H
+#define ZR_STATS_DOCUMENT_H
+
+#include "stats-text.h"
+
+#include <stddef.h>
+
+struct zr_stats_document {
+    const char *suffix; // of the export's name
+    const char *description;
+    void (*print)(const struct zr_server_stats *stats, FILE *out);
+};
+
+// The document on the export name; NULL if there is none, or stats_export is NULL.
+const struct zr_stats_document *zr_stats_document_find(const char *stats_export, const char *name);
+
+// The document as of now, for the caller to free; no 0 at its end.  0 or -ENOMEM, and nothing to
+// free then.
+int zr_stats_document_make(const struct zr_stats_document *document, struct zr_server *server,
+                           char **text, size_t *text_bytes);
+
+#endif

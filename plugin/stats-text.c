@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+#include "stats-text.h"
+
+#include <inttypes.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+#define NR_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+// One number and what it is called in either text.
+struct field {
+    const char *name;
+    const char *metric;
+    const char *type;
+    const char *help;
+    size_t offset; // in zr_device_stats or zr_server_stats
+};
+
+#define DEVICE(member) #member, .offset = offsetof(struct zr_device_stats, member)
+#define SERVER(member) #member, .offset = offsetof(struct zr_server_stats, member)
+
+static const struct field device_fields[] = {
+    {DEVICE(disksize), .metric = "disksize_bytes", .type = "gauge", .help = "Size of the disk."},
+    {DEVICE(orig_data_size), .metric = "orig_data_bytes", .type = "gauge",
+     .help = "Data stored, before compression; zeros are not stored."},
+    {DEVICE(compr_data_size), .metric = "compr_data_bytes", .type = "gauge",
+     .help = "Data stored, compressed."},
+    {DEVICE(same_pages), .metric = "same_pages", .type = "gauge",
+     .help = "Pages filled with one value, which take no memory."},
+    {DEVICE(huge_pages), .metric = "huge_pages", .type = "gauge",
+     .help = "Pages that do not compress and are stored as they are."},
+    {DEVICE(corrupt_pages), .metric = "corrupt_pages_total", .type = "counter",
+     .help = "Reads of a stored page that was found damaged; they fail with EIO."},
+    {DEVICE(coldest_age_s), .metric = "coldest_age_seconds", .type = "gauge",
+     .help = "The page unwritten for longest has been so for at least this long."},
+    {DEVICE(limit_hits), .metric = "limit_hits_total", .type = "counter",
+     .help = "Requests refused with ENOSPC, at the limit of the export or of the server."},
+};
+
+static const struct field server_fields[] = {
+    {SERVER(mem_used_total), .metric = "mem_used_bytes", .type = "gauge",
+     .help = "Memory taken for all that is stored, tables and reserve included."},
+    {SERVER(mem_limit), .metric = "mem_limit_bytes", .type = "gauge",
+     .help = "The most memory that may be taken."},
+    {SERVER(mem_used_max), .metric = "mem_used_max_bytes", .type = "gauge",
+     .help = "The most memory that ever was taken."},
+    {SERVER(pages_compacted), .metric = "pages_compacted_total", .type = "counter",
+     .help = "Objects moved by compaction."},
+    {SERVER(spans_compacted), .metric = "spans_compacted_total", .type = "counter",
+     .help = "Spans of 128 KiB freed by compaction."},
+    {SERVER(pending_free_bytes), .metric = "pending_free_bytes", .type = "gauge",
+     .help = "Backlog of deferred free."},
+    {SERVER(pending_free_objects), .metric = "pending_free_objects", .type = "gauge",
+     .help = "Backlog of deferred free, in objects."},
+    {SERVER(drained_batches), .metric = "drained_batches_total", .type = "counter",
+     .help = "Grace periods after which something was freed."},
+    {SERVER(cold_spans), .metric = "cold_spans_total", .type = "counter",
+     .help = "Spans taken before their memory was populated: writes took the page faults."},
+    {SERVER(populated_pages), .metric = "populated_pages_total", .type = "counter",
+     .help = "Pages of memory populated ahead: page faults that no request took."},
+};
+
+static uint64_t value_of(const struct field *field, const void *stats)
+{
+    return *(const uint64_t *)((const char *)stats + field->offset);
+}
+
+// ---- JSON
+// -----------------------------------------------------------------------------------------
+
+static void print_number(FILE *out, const char *name, uint64_t value)
+{
+    fprintf(out, "\"%s\": %" PRIu64, name, value);
+}
+
+static void print_fields(FILE *out, const struct field *fields, size_t nr, const void *stats,
+                         const char *between)
+{
+    size_t i;
+
+    for (i = 0; i < nr; i++) {
+        print_number(out, fields[i].name, value_of(&fields[i], stats));
+        fputs(between, out);
+    }
+}
+
+static void print_lengths(FILE *out, const struct zr_device_stats *stats)
+{
+    unsigned i;
+
+    fputs("\"compr_length_pages\": [", out);
+    for (i = 0; i < ZR_NR_LENGTHS; i++) {
+        fprintf(out, "%s%" PRIu64, i > 0 ? ", " : "", stats->compr_length_pages[i]);
+    }
+    fputc(']', out);
+}
+
+// Buckets that counted nothing are left out.
+static void print_buckets(FILE *out, const struct zr_histogram *latency)
+{
+    const char *between = "";
+    unsigned i;
+
+    fputs("\"buckets\": [", out);
+    for (i = 0; i < ZR_NR_HISTOGRAM_BUCKETS; i++) {
+        if (latency->count[i] > 0) {
+            fprintf(out, "%s{\"le_ns\": %" PRIu64 ", \"count\": %" PRIu64 "}", between,
+                    zr_histogram_bound_ns(i), latency->count[i]);
+            between = ", ";
+        }
+    }
+    fputc(']', out);
+}
+
+static void print_request_kind(FILE *out, const struct zr_request_counts *counts)
+{
+    const struct zr_histogram *latency = &counts->latency;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {
+        {"requests", zr_histogram_nr(latency)},
+        {"bytes", counts->bytes},
+        {"failed", counts->nr_failed},
+        {"p50_ns", zr_histogram_percentile_ns(latency, 50)},
+        {"p99_ns", zr_histogram_percentile_ns(latency, 99)},
+        {"max_ns", latency->max_ns},
+        {"sum_ns", latency->sum_ns},
+    };
+    size_t i;
+
+    fputc('{', out);
+    for (i = 0; i < NR_OF(numbers); i++) {
+        print_number(out, numbers[i].name, numbers[i].value);
+        fputs(", ", out);
+    }
+    print_buckets(out, latency);
+    fputc('}', out);
+}
+
+static void print_requests(FILE *out, const struct zr_device_stats *stats, const char *indent)
+{
+    unsigned kind;
+
+    fputs("\"requests\": {", out);
+    for (kind = 0; kind < ZR_NR_REQUEST_KINDS; kind++) {
+        fprintf(out, "%s%s  \"%s\": ", kind > 0 ? "," : "", indent, zr_request_kind_names[kind]);
+        print_request_kind(out, &stats->requests[kind]);
+    }
+    fprintf(out, "%s}", indent);
+}
+
+static void print_device(FILE *out, const struct zr_device_stats *stats)
+{
+    fprintf(out, "\n    {\"name\": \"%s\", ", stats->name);
+    print_fields(out, device_fields, NR_OF(device_fields), stats, ", ");
+    print_number(out, "mem_limit", stats->mem_limit);
+    fputs(",\n     ", out);
+    print_lengths(out, stats);
+    fputs(",\n     ", out);
+    print_requests(out, stats, "\n     ");
+    fputc('}', out);
+}
+
+void zr_stats_print_json(const struct zr_server_stats *stats, FILE *out)
+{
+    size_t i;
+
+    fprintf(out, "{\n  \"version\": \"%s\",\n  \"compression\": \"%s\",\n  ", PACKAGE_VERSION,
+            stats->compression);
+    print_fields(out, device_fields, NR_OF(device_fields), &stats->total, ",\n  ");
+    print_fields(out, server_fields, NR_OF(server_fields), stats, ",\n  ");
+    print_number(out, "uptime_ns", stats->uptime_ns);
+    fputs(",\n  ", out);
+    print_lengths(out, &stats->total);
+    fputs(",\n  ", out);
+    print_requests(out, &stats->total, "\n  ");
+    fputs(",\n  \"exports\": [", out);
+    for (i = 0; i < stats->nr_devices; i++) {
+        fputs(i > 0 ? "," : "", out);
+        print_device(out, &stats->devices[i]);
+    }
+    fputs("\n  ]\n}\n", out);
+}
+
+// ---- Prometheus
+// -----------------------------------------------------------------------------------
+
+static void begin_metric(FILE *out, const char *metric, const char *type, const char *help)
+{
+    fprintf(out, "# HELP zramswap_%s %s\n# TYPE zramswap_%s %s\n", metric, help, metric, type);
+}
+
+// No floating point: the decimal mark is the locale's there.
+static void print_seconds(FILE *out, uint64_t ns)
+{
+    fprintf(out, "%" PRIu64 ".%09" PRIu64, ns / NS_PER_S, ns % NS_PER_S);
+}
+
+static void print_device_metrics(FILE *out, const struct zr_server_stats *stats)
+{
+    size_t f, i;
+
+    for (f = 0; f < NR_OF(device_fields); f++) {
+        const struct field *field = &device_fields[f];
+
+        begin_metric(out, field->metric, field->type, field->help);
+        for (i = 0; i < stats->nr_devices; i++) {
+            fprintf(out, "zramswap_%s{export=\"%s\"} %" PRIu64 "\n", field->metric,
+                    stats->devices[i].name, value_of(field, &stats->devices[i]));
+        }
+    }
+}
+
+static void print_limits(FILE *out, const struct zr_server_stats *stats)
+{
+    size_t i;
+
+    begin_metric(
+        out, "export_limit_bytes", "gauge",
+        "The most compressed data that the export may hold, if it has a limit of its own.");
+    for (i = 0; i < stats->nr_devices; i++) {
+        if (stats->devices[i].mem_limit > 0) {
+            fprintf(out, "zramswap_export_limit_bytes{export=\"%s\"} %" PRIu64 "\n",
+                    stats->devices[i].name, stats->devices[i].mem_limit);
+        }
+    }
+}
+
+static void print_length_metric(FILE *out, const struct zr_server_stats *stats)
+{
+    size_t i;
+    unsigned length;
+
+    begin_metric(out, "compr_length_pages", "gauge",
+                 "Pages by compressed length: up to so many bytes, and above the step before.");
+    for (i = 0; i < stats->nr_devices; i++) {
+        for (length = 0; length < ZR_NR_LENGTHS; length++) {
+            fprintf(out, "zramswap_compr_length_pages{export=\"%s\",bytes=\"%u\"} %" PRIu64 "\n",
+                    stats->devices[i].name, (length + 1) * ZR_LENGTH_BYTES,
+                    stats->devices[i].compr_length_pages[length]);
+        }
+    }
+}
+
+// Every power of two, which is enough for histogram_quantile.
+static void print_histogram(FILE *out, const char *metric, const char *labels,
+                            const struct zr_histogram *histogram)
+{
+    uint64_t nr = 0;
+    unsigned i;
+
+    for (i = 0; i < ZR_NR_HISTOGRAM_BUCKETS - 1; i++) {
+        nr += histogram->count[i];
+        if (i % ZR_HISTOGRAM_SUBS == 0) {
+            fprintf(out, "zramswap_%s_bucket{%s,le=\"", metric, labels);
+            print_seconds(out, zr_histogram_bound_ns(i));
+            fprintf(out, "\"} %" PRIu64 "\n", nr);
+        }
+    }
+    nr += histogram->count[i];
+    fprintf(out, "zramswap_%s_bucket{%s,le=\"+Inf\"} %" PRIu64 "\n", metric, labels, nr);
+    fprintf(out, "zramswap_%s_sum{%s} ", metric, labels);
+    print_seconds(out, histogram->sum_ns);
+    fprintf(out, "\nzramswap_%s_count{%s} %" PRIu64 "\n", metric, labels, nr);
+}
+
+enum request_metric { DURATION, BYTES, FAILURES };
+
+static void print_request_metric(FILE *out, const struct zr_server_stats *stats,
+                                 enum request_metric which, const char *metric)
+{
+    char labels[300];
+    size_t i;
+    unsigned kind;
+
+    for (i = 0; i < stats->nr_devices; i++) {
+        for (kind = 0; kind < ZR_NR_REQUEST_KINDS; kind++) {
+            const struct zr_request_counts *counts = &stats->devices[i].requests[kind];
+
+            snprintf(labels, sizeof labels, "export=\"%s\",request=\"%s\"", stats->devices[i].name,
+                     zr_request_kind_names[kind]);
+            if (which == DURATION) {
+                print_histogram(out, metric, labels, &counts->latency);
+            } else {
+                fprintf(out, "zramswap_%s{%s} %" PRIu64 "\n", metric, labels,
+                        which == BYTES ? counts->bytes : counts->nr_failed);
+            }
+        }
+    }
+}
+
+static void print_request_metrics(FILE *out, const struct zr_server_stats *stats)
+{
+    begin_metric(out, "request_duration_seconds", "histogram",
+                 "Time that a request took in the server, failed ones included.");
+    print_request_metric(out, stats, DURATION, "request_duration_seconds");
+    begin_metric(out, "request_bytes_total", "counter", "Bytes of the requests that did not fail.");
+    print_request_metric(out, stats, BYTES, "request_bytes_total");
+    begin_metric(out, "request_failures_total", "counter", "Requests that failed.");
+    print_request_metric(out, stats, FAILURES, "request_failures_total");
+}
+
+void zr_stats_print_prometheus(const struct zr_server_stats *stats, FILE *out)
+{
+    size_t f;
+
+    begin_metric(out, "build_info", "gauge", "1, of the version and codec in its labels.");
+    fprintf(out, "zramswap_build_info{version=\"%s\",compression=\"%s\"} 1\n", PACKAGE_VERSION,
+            stats->compression);
+    begin_metric(out, "uptime_seconds", "gauge", "Time since the server started.");
+    fputs("zramswap_uptime_seconds ", out);
+    print_seconds(out, stats->uptime_ns);
+    fputc('\n', out);
+    for (f = 0; f < NR_OF(server_fields); f++) {
+        const struct field *field = &server_fields[f];
+
+        begin_metric(out, field->metric, field->type, field->help);
+        fprintf(out, "zramswap_%s %" PRIu64 "\n", field->metric, value_of(field, stats));
+    }
+    print_device_metrics(out, stats);
+    print_limits(out, stats);
+    print_length_metric(out, stats);
+    print_request_metrics(out, stats);
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+//
+// Statistics of a server, as plain numbers: collected here once, printed by stats-text.h.  Names
+// and units are zram's where zram has them: bytes, and counts of 4 KiB pages.
+//
+// Collecting walks all slot words (8 bytes a page, about a ms per GiB stored), so that no request
+// pays for these counters.  Exact when nothing is going on meanwhile.
+#ifndef ZR_STATS_H
+#define ZR_STATS_H
+
+#include "request-stats.h"
+#include "server.h"
+#include "slot-table.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct zr_device_stats {
+    const char *name; // of the export; borrowed from the server, NULL in a total
+    uint64_t disksize;
+    uint64_t orig_data_size;  // pages that hold something but zeros, in bytes
+    uint64_t compr_data_size; // lengths of the objects in the table
+    uint64_t same_pages;      // same-filled, but not with zeros: those are not stored at all
+    uint64_t huge_pages;      // stored raw
+    uint64_t mem_limit;       // of compr_data_size; 0: none of its own.  In a total 0
+    uint64_t corrupt_pages;   // how often a stored page was found damaged
+    uint64_t limit_hits;      // requests that got ENOSPC
+    uint64_t nr_packed_leaves, packed_leaf_bytes; // of the slot table, which are objects too
+    uint64_t coldest_age_s; // the page unwritten for longest is so for this long at least
+    uint64_t compr_length_pages[ZR_NR_LENGTHS]; // by length, in steps of ZR_LENGTH_BYTES
+    struct zr_request_counts requests[ZR_NR_REQUEST_KINDS];
+};
+
+struct zr_server_stats {
+    const char *compression;
+    struct zr_device_stats total; // of all exports
+    uint64_t mem_used_total;      // memory taken for objects and tables, warm spans included
+    uint64_t mem_limit;
+    uint64_t mem_used_max;
+    uint64_t pages_compacted;
+    uint64_t spans_compacted; // that became free by it
+    uint64_t pending_free_bytes;
+    uint64_t pending_free_objects;
+    uint64_t drained_batches;
+    uint64_t cold_spans;      // taken without their memory having been populated ahead
+    uint64_t populated_pages; // OS pages populated ahead: page faults that no request took
+    uint64_t uptime_ns;
+    size_t nr_devices;
+    struct zr_device_stats *devices; // the caller's to free; NULL if only totals were asked for
+};
+
+// Totals only.  Never allocates.
+void zr_server_get_stats(struct zr_server *server, struct zr_server_stats *stats);
+
+// And each export's.  0 or -ENOMEM; nothing is to be freed then.
+int zr_server_get_all_stats(struct zr_server *server, struct zr_server_stats *stats);
+
+#endif
