@@ -64,7 +64,7 @@ server_start() {
         server_port[$name]=
         if [[ $transport == tcp ]]; then
             # Below the range that the system gives to outgoing connections.
-            server_port[$name]=$((20000 + RANDOM % 10000))
+            server_port[$name]=${fixed_port:-$((20000 + RANDOM % 10000))}
             listen=(--ipaddr 127.0.0.1 --port "${server_port[$name]}")
         fi
         rm -f "$logs/$name.pid" "$sockets/$name"
@@ -129,7 +129,7 @@ guest_start() {
     exec {input}<>"$logs/$name.input"
     # The output is a pipe, so that reading it ends when QEMU does.
     exec {output}< <(exec qemu-system-x86_64 -accel tcg -m "$mib" -nodefaults -no-reboot \
-        -display none -kernel "$image/vmlinuz" -initrd "$image/initramfs" \
+        -display none -kernel "$image/vmlinuz" -initrd "${initramfs:-$image/initramfs}" \
         -append "console=ttyS0 rootfstype=ramfs mitigations=off nowatchdog panic=-1 ${kernel_arguments:-}" \
         -serial "file:$logs/$name.kernel" -chardev stdio,id=commands,signal=off \
         -serial chardev:commands "$@" <&"$input" 2>"$logs/$name.qemu")
