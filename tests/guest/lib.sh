@@ -121,6 +121,21 @@ server_cluster_trims() {
 
 # Guests
 
+# An initramfs that also has these files of the host, in /host, and the
+# libraries that they need; guests that start from now on get it.
+extend_image() {
+    local busybox=("$image"/unpacked-*/bin/busybox) library
+    mkdir -p "$logs/extra"/{host,lib,lib64}
+    cp -L "$@" "$logs/extra/host"
+    ldd "$@" | grep -o '/[^ ]* (0x' | sort -u | while read -r library _; do
+        cp -L "$library" "$logs/extra/lib"
+    done
+    mv "$logs"/extra/lib/ld-linux* "$logs/extra/lib64"
+    initramfs=$logs/initramfs
+    (cd "$logs/extra" && find . | "${busybox[0]}" cpio -o -H newc 2>/dev/null) |
+        cat "$image/initramfs" - >"$initramfs"
+}
+
 # guest_start NAME MIB QEMU-ARGUMENT...: returns when the guest obeys.
 guest_start() {
     local name=$1 mib=$2 input output
