@@ -28,7 +28,9 @@ static int done(void *user_data, int *error)
     struct place *place = user_data;
     struct runner *runner = place->runner;
 
-    if (*error != 0) {
+    if (*error == ENOSPC && runner->stream->may_be_refused) {
+        runner->stream->nr_refused++;
+    } else if (*error != 0) {
         bench_die("a request failed: %s", strerror(*error));
     }
     if (runner->stream->latencies_ns) {
@@ -125,6 +127,7 @@ static void run_stream(void *arg, unsigned index)
     }
     stream->nr_issued = 0;
     stream->nr_done = 0;
+    stream->nr_refused = 0;
     run(&runner);
     bench_free(buffers, buffers_bytes);
 }

@@ -29,6 +29,7 @@ struct nbd_stream {
     uint64_t pace_ns;            // from one request to the next at least; 0: flat out
     uint64_t duration_ns;        // ends after that; 0: when next says so
     const _Atomic bool *is_over; // ends when it becomes true; may be NULL
+    bool may_be_refused;         // ENOSPC is an answer like any other
 
     // The next request; false: no more.  Called by the stream's own thread.
     bool (*next)(struct nbd_stream *stream, struct nbd_request *request);
@@ -39,6 +40,7 @@ struct nbd_stream {
     // What came of it.
     struct bench_samples *latencies_ns; // may be NULL
     uint64_t nr_done;
+    uint64_t nr_refused; // of these
     uint64_t elapsed_ns; // from the first issue to the last answer
 };
 

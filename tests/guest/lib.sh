@@ -64,7 +64,7 @@ server_start() {
         server_port[$name]=
         if [[ $transport == tcp ]]; then
             # Below the range that the system gives to outgoing connections.
-            server_port[$name]=$((20000 + RANDOM % 10000))
+            server_port[$name]=${fixed_port:-$((20000 + RANDOM % 10000))}
             listen=(--ipaddr 127.0.0.1 --port "${server_port[$name]}")
         fi
         rm -f "$logs/$name.pid" "$sockets/$name"
@@ -121,6 +121,21 @@ server_cluster_trims() {
 
 # Guests
 
+# An initramfs that also has these files of the host, in /host, and the
+# libraries that they need; guests that start from now on get it.
+extend_image() {
+    local busybox=("$image"/unpacked-*/bin/busybox) library
+    mkdir -p "$logs/extra"/{host,lib,lib64}
+    cp -L "$@" "$logs/extra/host"
+    ldd "$@" | grep -o '/[^ ]* (0x' | sort -u | while read -r library _; do
+        cp -L "$library" "$logs/extra/lib"
+    done
+    mv "$logs"/extra/lib/ld-linux* "$logs/extra/lib64"
+    initramfs=$logs/initramfs
+    (cd "$logs/extra" && find . | "${busybox[0]}" cpio -o -H newc 2>/dev/null) |
+        cat "$image/initramfs" - >"$initramfs"
+}
+
 # guest_start NAME MIB QEMU-ARGUMENT...: returns when the guest obeys.
 guest_start() {
     local name=$1 mib=$2 input output
@@ -129,7 +144,7 @@ guest_start() {
     exec {input}<>"$logs/$name.input"
     # The output is a pipe, so that reading it ends when QEMU does.
     exec {output}< <(exec qemu-system-x86_64 -accel tcg -m "$mib" -nodefaults -no-reboot \
-        -display none -kernel "$image/vmlinuz" -initrd "$image/initramfs" \
+        -display none -kernel "$image/vmlinuz" -initrd "${initramfs:-$image/initramfs}" \
         -append "console=ttyS0 rootfstype=ramfs mitigations=off nowatchdog panic=-1 ${kernel_arguments:-}" \
         -serial "file:$logs/$name.kernel" -chardev stdio,id=commands,signal=off \
         -serial chardev:commands "$@" <&"$input" 2>"$logs/$name.qemu")

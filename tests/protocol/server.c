@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -143,6 +144,42 @@ void server_start_list(const char *const *parameters)
     }
 }
 
+// 0 as long as there is none.
+static pid_t read_pidfile(void)
+{
+    FILE *file = fopen(pidfile_path, "r");
+    int pid = 0;
+
+    if (file) {
+        if (fscanf(file, "%d", &pid) != 1)
+            pid = 0;
+        fclose(file);
+    }
+    return pid;
+}
+
+void server_start_in_background_list(const char *const *parameters)
+{
+    const char *const options[] = {
+        "--unix", socket_path, "--pidfile", pidfile_path, plugin_path(), NULL,
+    };
+    double deadline = now_seconds() + START_STOP_SECONDS;
+    int status;
+
+    EXPECT(server_pid == 0);
+    make_directory();
+    // Whom nbdkit leaves behind in the background becomes this process's child.
+    SYSTEM_OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
+    SYSTEM_OK(waitpid(spawn_nbdkit(options, parameters), &status, 0));
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        FAIL("the server did not start:\n%s", server_take_messages());
+    while ((server_pid = read_pidfile()) == 0) {
+        if (now_seconds() > deadline)
+            FAIL("the server does not write its pidfile");
+        sleep_ms(2);
+    }
+}
+
 void server_stop(void)
 {
     double deadline = now_seconds() + START_STOP_SECONDS;
@@ -200,26 +237,27 @@ char *server_take_messages(void)
     return text;
 }
 
-uint64_t server_resident_bytes(void)
+uint64_t server_status_bytes(const char *name)
 {
     char path[40], line[128];
     unsigned long kib = 0;
+    bool has_it = false;
     FILE *file;
 
     sprintf(path, "/proc/%d/status", server_pid);
     file = fopen(path, "r");
     EXPECT(file);
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "VmRSS: %lu kB", &kib) == 1)
-            break;
+    while (!has_it && fgets(line, sizeof line, file))
+        has_it = strncmp(line, name, strlen(name)) == 0 &&
+                 sscanf(line + strlen(name), ": %lu kB", &kib) == 1;
     fclose(file);
-    EXPECT(kib > 0);
+    EXPECT(has_it);
     return kib * UINT64_C(1024);
 }
 
-pid_t server_process(void)
+uint64_t server_resident_bytes(void)
 {
-    return server_pid;
+    return server_status_bytes("VmRSS");
 }
 
 bool server_is_instrumented(void)
@@ -243,6 +281,16 @@ char *nbdkit_run_list(int *status, const char *const *arguments)
     if (*status == COMMAND_NOT_FOUND)
         SKIP("nbdkit is not installed");
     return output;
+}
+
+const char *server_socket(void)
+{
+    return socket_path;
+}
+
+pid_t server_process(void)
+{
+    return server_pid;
 }
 
 const char *plugin_path(void)

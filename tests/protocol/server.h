@@ -24,6 +24,11 @@
 #define server_start(...) server_start_list((const char *const[]){__VA_ARGS__, NULL})
 void server_start_list(const char *const *parameters);
 
+// The same, and nbdkit goes to the background, as it does unless told otherwise.
+#define server_start_in_background(...)                                                            \
+    server_start_in_background_list((const char *const[]){__VA_ARGS__, NULL})
+void server_start_in_background_list(const char *const *parameters);
+
 // Connects to an export ("" is the disk), with base:allocation negotiated and the export's
 // description asked for. The caller ends the connection with server_disconnect.
 struct nbd_handle *server_connect(const char *export_name);
@@ -36,7 +41,11 @@ void server_stop(void);
 // All that the server has written to its standard error since the last call, for free().
 char *server_take_messages(void);
 
-// Memory of the server process that is resident now.
+const char *server_socket(void);
+
+// A figure of /proc/PID/status of the server process, such as VmLck; and VmRSS, which is asked
+// for most.
+uint64_t server_status_bytes(const char *name);
 uint64_t server_resident_bytes(void);
 
 // The server's, while it runs.
