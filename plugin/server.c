@@ -264,5 +264,5 @@ int zr_server_print_stats(struct zr_server *server, FILE *out)
     }
     fprintf(out, "\n  ]\n}\n");
     free(devices);
-    return 0;
+    return ferror(out) ? -ENOMEM : 0; // a stream in memory that could not grow
 }

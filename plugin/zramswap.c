@@ -202,6 +202,9 @@ static int make_statistics(struct connection *connection)
     if (text && fclose(text) != 0) {
         rc = -errno;
     }
+    if (rc == 0 && !connection->text) {
+        rc = -ENOMEM; // fclose does not say so
+    }
     if (rc < 0) {
         nbdkit_error("cannot make the statistics: %s", strerrordesc_np(-rc));
         free(connection->text);
