@@ -7,8 +7,8 @@
 //     ZRAMSWAP_FAULT         FUNCTION:N, or FUNCTION:N+ for the nth and all later ones
 //     ZRAMSWAP_FAULT_REPORT  a file; gets a line for each call that was failed: which object called
 //
-// A call is the plugin's if the plugin is on the stack above it.  So nbdkit's own calls neither
-// count nor fail, and nothing does before the plugin is loaded.
+// A call is the plugin's if, going up the stack, the plugin comes before nbdkit.  So nbdkit's own
+// calls neither count nor fail, and nothing does before the plugin is loaded.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -29,7 +30,8 @@ static char function[32];
 static unsigned nth;
 static bool for_good;
 static atomic_uint nr_calls;
-static _Atomic uintptr_t plugin_start, plugin_end;
+static struct dl_find_object nbdkit, plugin;
+static atomic_bool has_plugin;
 
 // The definition that would be used without ours.
 #define NEXT(name)                                                                                 \
@@ -57,22 +59,26 @@ __attribute__((constructor)) static void parse(void)
 void *dlopen(const char *file, int flags)
 {
     void *handle = NEXT(dlopen)(file, flags);
-    struct dl_find_object found;
 
-    if (handle && file && strstr(file, "zramswap") &&
-        _dl_find_object(dlsym(handle, "plugin_init"), &found) == 0) {
-        plugin_start = (uintptr_t)found.dlfo_map_start;
-        plugin_end = (uintptr_t)found.dlfo_map_end;
+    if (handle && file && strstr(file, "zramswap")) {
+        has_plugin = _dl_find_object((void *)getauxval(AT_ENTRY), &nbdkit) == 0 &&
+                     _dl_find_object(dlsym(handle, "plugin_init"), &plugin) == 0;
     }
     return handle;
+}
+
+static bool is_within(const struct dl_find_object *object, uintptr_t address)
+{
+    return address >= (uintptr_t)object->dlfo_map_start &&
+           address < (uintptr_t)object->dlfo_map_end;
 }
 
 static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *frame, void *is_plugin)
 {
     uintptr_t ip = _Unwind_GetIP(frame);
 
-    *(bool *)is_plugin = ip >= plugin_start && ip < plugin_end;
-    return *(bool *)is_plugin ? _URC_END_OF_STACK : _URC_NO_REASON;
+    *(bool *)is_plugin = is_within(&plugin, ip);
+    return *(bool *)is_plugin || is_within(&nbdkit, ip) ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
 static bool is_plugins(void)
@@ -100,7 +106,7 @@ static bool must_fail(const char *name, int error, void *caller)
 {
     unsigned call;
 
-    if (plugin_start == 0 || strcmp(name, function) != 0 || !is_plugins()) {
+    if (!has_plugin || strcmp(name, function) != 0 || !is_plugins()) {
         return false;
     }
     call = ++nr_calls;

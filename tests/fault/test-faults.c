@@ -321,13 +321,16 @@ static void try_one(const char *fault)
 // True if a server with this parameter starts; else it is left out, and why is said.
 static bool may_use(const char *parameter)
 {
+    char *messages;
     int status;
 
     if (server_try_start_list(&status, (const char *const[]){"size=1M", parameter, NULL})) {
         server_stop();
         return true;
     }
-    printf("SKIPPED %s: %s", parameter, server_take_messages());
+    messages = server_take_messages();
+    printf("SKIPPED %s: %s", parameter, messages);
+    free(messages);
     return false;
 }
 
