@@ -17,7 +17,11 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+// One request at a time per connection, connections in parallel.  With more threads on a connection
+// nbdkit 1.32.4 to 1.33.9 (Debian 12's is 1.32.5) aborts, or answers on a socket that by then is
+// another client's, when a client goes away while several of its requests are answered (fixed by
+// upstream's 9d82aa4f).  Nor does a guest gain by them: see docs/hostile-clients.md.
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS
 
 // What one connection talks to: the device, or, if text is not NULL, a statistics document.
 struct connection {
