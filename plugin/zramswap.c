@@ -74,6 +74,7 @@ static void zramswap_dump_plugin(void)
     const struct zr_codec_ops *const *codec;
 
     printf("zramswap_version=%s\n", PACKAGE_VERSION);
+    printf("zramswap_compression_default=%s\n", zr_codecs[0]->name);
     for (codec = zr_codecs; *codec; codec++) {
         printf("zramswap_%s_version=%s\n", (*codec)->name, (*codec)->version());
         if ((*codec)->has_level) {
@@ -81,7 +82,6 @@ static void zramswap_dump_plugin(void)
                    (*codec)->max_level());
         }
     }
-    printf("zramswap_compression_default=%s\n", zr_codecs[0]->name);
     printf("zramswap_features=trim fast-zero extents fua multi-conn exports limit checksum mlock "
            "local-swap stats-export\n");
 }
