@@ -193,6 +193,7 @@ int main(void)
     };
     const char *library = getenv("ZRAMSWAP_FAULT_LIBRARY"), *faults = getenv("ZRAMSWAP_FAULTS");
 
+    server_skip_under_tsan();
     must_try_all = faults && strcmp(faults, "all") == 0;
     random_start();
     may_lock = may_use("mlock=on");

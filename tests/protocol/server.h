@@ -57,6 +57,10 @@ pid_t server_process(void);
 // True when figures of memory and time mean nothing, because a sanitizer inflates them.
 bool server_is_instrumented(void);
 
+// Ends the test as skipped under ThreadSanitizer: it holds signals back, and sees nbdkit's own
+// handler race with nbdkit's end, where a test ends many servers with clients still leaving.
+void server_skip_under_tsan(void);
+
 // Runs nbdkit with these arguments to its end, which must be an exit. Returns what it wrote
 // to standard output and standard error, for free().
 #define nbdkit_run(status, ...) nbdkit_run_list(status, (const char *const[]){__VA_ARGS__, NULL})

@@ -62,6 +62,7 @@ static void serve_beside(const struct hostile *hostile)
 
 int main(void)
 {
+    server_skip_under_tsan();
     random_start();
     for (const struct hostile *hostile = hostiles; hostile->name; hostile++)
         serve_beside(hostile);
