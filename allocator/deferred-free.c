@@ -242,7 +242,6 @@ static void free_packed_chunk(struct zr_deferred_free *deferred, zr_handle handl
 
 // Frees what a chunk's words refer to, then the chunk itself.  A directory's words are leaves: that
 // is as deep as it goes.
-// NOLINTNEXTLINE(misc-no-recursion)
 static void free_chunk(struct zr_deferred_free *deferred, zr_handle chunk,
                        struct zr_account *account)
 {
