@@ -77,7 +77,7 @@ static struct zr_codec_context *count_get(struct zr_codec_context *context)
 struct zr_codec_context *zr_codec_get(struct zr_codec *codec)
 {
     // The CPU's own first: its working memory is in that CPU's cache.
-    unsigned first = (unsigned)sched_getcpu() * CONTEXTS_PER_CPU;
+    unsigned first = (unsigned)sched_getcpu() * CONTEXTS_PER_CPU % codec->nr_contexts;
     unsigned i;
 
     for (i = 0; i < codec->nr_contexts; i++) {
@@ -87,8 +87,8 @@ struct zr_codec_context *zr_codec_get(struct zr_codec *codec)
             return count_get(context);
         }
     }
-    pthread_mutex_lock(&codec->contexts[first % codec->nr_contexts].busy);
-    return count_get(&codec->contexts[first % codec->nr_contexts]);
+    pthread_mutex_lock(&codec->contexts[first].busy);
+    return count_get(&codec->contexts[first]);
 }
 
 void zr_codec_put(struct zr_codec_context *context)

@@ -53,15 +53,17 @@ static int add_export(struct zr_config *config, const char *name, uint64_t size_
 {
     size_t nr = config->server.nr_exports;
     struct zr_export_config *exports = realloc(config->server.exports, (nr + 1) * sizeof *exports);
+    char *own_name = strdup(name);
 
     if (exports) {
         config->server.exports = exports;
-        exports[nr] = (struct zr_export_config){
-            .name = strdup(name), .size_bytes = size_bytes, .limit_bytes = limit_bytes};
     }
-    if (!exports || !exports[nr].name) {
-        return bad_value("export", name, "out of memory", why);
+    if (!exports || !own_name) {
+        free(own_name);
+        return bad_value(name[0] ? "export" : "size", name, "out of memory", why);
     }
+    exports[nr] = (struct zr_export_config){
+        .name = own_name, .size_bytes = size_bytes, .limit_bytes = limit_bytes};
     config->server.nr_exports++;
     return 0;
 }

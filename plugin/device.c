@@ -4,6 +4,7 @@
 #include "../allocator/rcu.h"
 #include "checksum.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
@@ -282,6 +283,7 @@ int zr_device_read(struct zr_device *device, void *buffer, uint64_t bytes, uint6
 static int try_write_piece(struct zr_device *device, struct zr_codec_context *context,
                            const void *buffer, const struct piece *piece)
 {
+    assert(buffer || piece->nr_slots == 0); // whole pages of zeros are extracted
     if (piece->nr_slots > 0) {
         return try_write_pages(device, context, buffer, piece->slot, piece->nr_slots);
     }

@@ -18,7 +18,11 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+// One request at a time per connection, connections in parallel.  With more threads on a connection
+// nbdkit 1.32.4 to 1.33.9 (Debian 12's is 1.32.5) aborts, or answers on a socket that by then is
+// another client's, when a client goes away while several of its requests are answered (fixed by
+// upstream's 9d82aa4f).  Nor does a guest gain by them: see docs/hostile-clients.md.
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS
 
 // What one connection talks to: a device, or, if document is not NULL, a text of statistics.
 struct connection {
@@ -74,6 +78,7 @@ static void zramswap_dump_plugin(void)
     const struct zr_codec_ops *const *codec;
 
     printf("zramswap_version=%s\n", PACKAGE_VERSION);
+    printf("zramswap_compression_default=%s\n", zr_codecs[0]->name);
     for (codec = zr_codecs; *codec; codec++) {
         printf("zramswap_%s_version=%s\n", (*codec)->name, (*codec)->version());
         if ((*codec)->has_level) {
@@ -81,7 +86,6 @@ static void zramswap_dump_plugin(void)
                    (*codec)->max_level());
         }
     }
-    printf("zramswap_compression_default=%s\n", zr_codecs[0]->name);
     printf("zramswap_features=trim fast-zero extents fua multi-conn exports limit checksum mlock "
            "local-swap stats-export\n");
 }

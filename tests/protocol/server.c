@@ -22,6 +22,7 @@
 
 static char directory[40], socket_path[64], pidfile_path[64], messages_path[64];
 static pid_t server_pid;
+static const char *preloaded = "";
 
 // Runs at exit and from a signal handler: async-signal-safe calls only.
 static void clean_up(void)
@@ -78,6 +79,7 @@ static pid_t spawn_nbdkit(const char *const *before, const char *const *after)
 {
     const char *arguments[MAX_ARGUMENTS] = {"nbdkit"};
     const char *preload = getenv("NBDKIT_PRELOAD");
+    char libraries[1024];
     int messages = SYSTEM_OK(open(messages_path, O_CREAT | O_WRONLY | O_APPEND, 0600));
     pid_t pid;
 
@@ -85,8 +87,9 @@ static pid_t spawn_nbdkit(const char *const *before, const char *const *after)
     append(arguments, after);
     pid = SYSTEM_OK(fork());
     if (pid == 0) {
-        if (preload)
-            setenv("LD_PRELOAD", preload, 1);
+        snprintf(libraries, sizeof libraries, "%s %s", preloaded, preload ? preload : "");
+        if (*preloaded || preload)
+            setenv("LD_PRELOAD", libraries, 1);
         dup2(messages, STDOUT_FILENO);
         dup2(messages, STDERR_FILENO);
         execvp(arguments[0], (char **)arguments);
@@ -118,14 +121,18 @@ static bool server_has_ended(int *status)
     return true;
 }
 
-void server_start_list(const char *const *parameters)
+void server_preload(const char *library)
+{
+    preloaded = library;
+}
+
+bool server_try_start_list(int *status, const char *const *parameters)
 {
     const char *const options[] = {
         "--foreground", "--exit-with-parent", "--unix",      socket_path,
         "--pidfile",    pidfile_path,         plugin_path(), NULL,
     };
     double deadline = now_seconds() + START_STOP_SECONDS;
-    int status;
 
     EXPECT(server_pid == 0);
     make_directory();
@@ -133,15 +140,25 @@ void server_start_list(const char *const *parameters)
 
     // nbdkit writes the pidfile when its socket accepts connections, and not before.
     while (access(pidfile_path, F_OK) == -1) {
-        if (server_has_ended(&status)) {
-            if (WIFEXITED(status) && WEXITSTATUS(status) == COMMAND_NOT_FOUND)
+        if (server_has_ended(status)) {
+            unlink(socket_path);
+            if (WIFEXITED(*status) && WEXITSTATUS(*status) == COMMAND_NOT_FOUND)
                 SKIP("nbdkit is not installed");
-            FAIL("the server did not start:\n%s", server_take_messages());
+            return false;
         }
         if (now_seconds() > deadline)
             FAIL("the server does not accept connections");
         sleep_ms(2);
     }
+    return true;
+}
+
+void server_start_list(const char *const *parameters)
+{
+    int status;
+
+    if (!server_try_start_list(&status, parameters))
+        FAIL("the server did not start:\n%s", server_take_messages());
 }
 
 // 0 as long as there is none.
@@ -180,10 +197,9 @@ void server_start_in_background_list(const char *const *parameters)
     }
 }
 
-void server_stop(void)
+int server_end(void)
 {
     double deadline = now_seconds() + START_STOP_SECONDS;
-    char *messages;
     int status;
 
     SYSTEM_OK(kill(server_pid, SIGTERM));
@@ -194,8 +210,14 @@ void server_stop(void)
     }
     unlink(socket_path);
     unlink(pidfile_path);
+    return status;
+}
 
-    messages = server_take_messages();
+void server_stop(void)
+{
+    int status = server_end();
+    char *messages = server_take_messages();
+
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         FAIL("the server ended with wait status %#x:\n%s", status, messages);
     if (*messages)
@@ -203,7 +225,7 @@ void server_stop(void)
     free(messages);
 }
 
-struct nbd_handle *server_connect(const char *export_name)
+struct nbd_handle *server_try_connect(const char *export_name)
 {
     struct nbd_handle *nbd = nbd_create();
 
@@ -212,7 +234,18 @@ struct nbd_handle *server_connect(const char *export_name)
     NBD_OK(nbd_set_export_name(nbd, export_name));
     NBD_OK(nbd_set_full_info(nbd, true));
     NBD_OK(nbd_add_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION));
-    NBD_OK(nbd_connect_unix(nbd, socket_path));
+    if (nbd_connect_unix(nbd, socket_path) == 0)
+        return nbd;
+    nbd_close(nbd);
+    return NULL;
+}
+
+struct nbd_handle *server_connect(const char *export_name)
+{
+    struct nbd_handle *nbd = server_try_connect(export_name);
+
+    if (!nbd)
+        FAIL("connecting to \"%s\": %s", export_name, nbd_get_error());
     return nbd;
 }
 
@@ -265,6 +298,12 @@ bool server_is_instrumented(void)
     return getenv("NBDKIT_PRELOAD") != NULL;
 }
 
+void server_skip_under_tsan(void)
+{
+    if (server_is_instrumented() && strstr(getenv("NBDKIT_PRELOAD"), "libtsan"))
+        SKIP("nbdkit's own signal handler races with its end; run it plain or under ASan");
+}
+
 char *nbdkit_run_list(int *status, const char *const *arguments)
 {
     int wait_status;
@@ -283,11 +322,6 @@ char *nbdkit_run_list(int *status, const char *const *arguments)
     return output;
 }
 
-const char *server_socket(void)
-{
-    return socket_path;
-}
-
 pid_t server_process(void)
 {
     return server_pid;
@@ -298,4 +332,9 @@ const char *plugin_path(void)
     const char *path = getenv("ZRAMSWAP_PLUGIN");
 
     return path ? path : "./zramswap.so";
+}
+
+const char *server_socket(void)
+{
+    return socket_path;
 }

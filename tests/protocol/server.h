@@ -29,19 +29,29 @@ void server_start_list(const char *const *parameters);
     server_start_in_background_list((const char *const[]){__VA_ARGS__, NULL})
 void server_start_in_background_list(const char *const *parameters);
 
+// The same for a server that may refuse: false if it ended instead, with its wait status.
+bool server_try_start_list(int *status, const char *const *parameters);
+
+// A library that servers started from now on get preloaded, before NBDKIT_PRELOAD. Borrowed.
+void server_preload(const char *library);
+
 // Connects to an export ("" is the disk), with base:allocation negotiated and the export's
 // description asked for. The caller ends the connection with server_disconnect.
 struct nbd_handle *server_connect(const char *export_name);
 void server_disconnect(struct nbd_handle *nbd);
 
+// The same for a server that may refuse: NULL then.
+struct nbd_handle *server_try_connect(const char *export_name);
+
 // Ends the server with SIGTERM. It must exit with status 0, soon, and must not have written
 // anything to its standard error that was not taken before.
 void server_stop(void);
 
+// The same, whatever it said and however it ended: its wait status.
+int server_end(void);
+
 // All that the server has written to its standard error since the last call, for free().
 char *server_take_messages(void);
-
-const char *server_socket(void);
 
 // A figure of /proc/PID/status of the server process, such as VmLck; and VmRSS, which is asked
 // for most.
@@ -54,11 +64,18 @@ pid_t server_process(void);
 // True when figures of memory and time mean nothing, because a sanitizer inflates them.
 bool server_is_instrumented(void);
 
+// Ends the test as skipped under ThreadSanitizer: it holds signals back, and sees nbdkit's own
+// handler race with nbdkit's end, where a test ends many servers with clients still leaving.
+void server_skip_under_tsan(void);
+
 // Runs nbdkit with these arguments to its end, which must be an exit. Returns what it wrote
 // to standard output and standard error, for free().
 #define nbdkit_run(status, ...) nbdkit_run_list(status, (const char *const[]){__VA_ARGS__, NULL})
 char *nbdkit_run_list(int *status, const char *const *arguments);
 
 const char *plugin_path(void);
+
+// Where the server listens, or would.
+const char *server_socket(void);
 
 #endif

@@ -10,7 +10,7 @@
 
 #define PAGE_SECTORS 8u
 #define LEAF_SECTORS 4096u
-#define WINDOW_SECTORS (6 * PAGE_SECTORS)
+#define WINDOW_SECTORS HISTORY_WINDOW_SECTORS
 
 static void fail(const char *what, uint64_t sector, uint32_t value)
 {
@@ -179,6 +179,18 @@ void history_end(struct history_log *log, const struct op *op, const void *buffe
     }
 }
 
+void history_refused(struct history_log *log, const struct op *op)
+{
+    append(log, (struct event){
+                    .start_ns = op->start_ns,
+                    .end_ns = history_now_ns(),
+                    .first_sector = op->first_sector,
+                    .nr_sectors = op->nr_sectors,
+                    .value = op->value,
+                    .was_refused = true,
+                });
+}
+
 // All that happened to one sector, and what it held before (written at time 0).
 static void check_sector(const struct event *writes, size_t nr_writes, const struct event *read)
 {
@@ -187,7 +199,8 @@ static void check_sector(const struct event *writes, size_t nr_writes, const str
     size_t i;
 
     for (i = 0; i < nr_writes; i++) {
-        if (writes[i].end_ns < read->start_ns && writes[i].start_ns > latest_start_ns) {
+        if (!writes[i].was_refused && writes[i].end_ns < read->start_ns &&
+            writes[i].start_ns > latest_start_ns) {
             latest_start_ns = writes[i].start_ns;
         }
     }
@@ -205,23 +218,14 @@ static void check_sector(const struct event *writes, size_t nr_writes, const str
          read->first_sector, read->value);
 }
 
-// What each watched sector held when the round began; nothing on a fresh disk.
-#define MAX_WATCHED_SECTORS (16 * WINDOW_SECTORS)
-static uint32_t initial_values[MAX_WATCHED_SECTORS];
-
-void history_forget(void)
-{
-    memset(initial_values, 0, sizeof initial_values);
-}
-
-void history_check(struct history_log *logs, size_t nr_logs, uint64_t disk_sectors,
+void history_check(struct history_disk *disk, struct history_log *logs, size_t nr_logs,
                    history_read_sector read_sector, void *opaque)
 {
-    size_t nr_sectors = nr_windows(disk_sectors) * WINDOW_SECTORS;
+    size_t nr_sectors = nr_windows(disk->nr_sectors) * WINDOW_SECTORS;
     struct event *writes, *reads;
     size_t nr_events = 1, nr_writes, nr_reads, i, j, k;
 
-    if (nr_sectors > MAX_WATCHED_SECTORS) {
+    if (nr_sectors > sizeof disk->initial_values / sizeof disk->initial_values[0]) {
         abort();
     }
     for (i = 0; i < nr_logs; i++) {
@@ -231,10 +235,10 @@ void history_check(struct history_log *logs, size_t nr_logs, uint64_t disk_secto
     reads = malloc((nr_events + 1) * sizeof *reads);
 
     for (i = 0; i < nr_sectors; i++) {
-        uint64_t sector = window_start(disk_sectors, i / WINDOW_SECTORS) + i % WINDOW_SECTORS;
+        uint64_t sector = window_start(disk->nr_sectors, i / WINDOW_SECTORS) + i % WINDOW_SECTORS;
         char buffer[SECTOR_BYTES];
 
-        writes[0] = (struct event){.value = initial_values[i]};
+        writes[0] = (struct event){.value = disk->initial_values[i]};
         nr_writes = 1;
         nr_reads = 0;
         for (j = 0; j < nr_logs; j++) {
@@ -252,11 +256,11 @@ void history_check(struct history_log *logs, size_t nr_logs, uint64_t disk_secto
             }
         }
         read_sector(opaque, sector, buffer);
-        initial_values[i] = value_in_sector(buffer, sector);
+        disk->initial_values[i] = value_in_sector(buffer, sector);
         reads[nr_reads++] = (struct event){.start_ns = UINT64_MAX,
                                            .end_ns = UINT64_MAX,
                                            .first_sector = sector,
-                                           .value = initial_values[i]};
+                                           .value = disk->initial_values[i]};
         for (j = 0; j < nr_reads; j++) {
             check_sector(writes, nr_writes, &reads[j]);
         }

@@ -8,7 +8,8 @@
 // its range, and what a sector holds follows from that value, so a torn, misplaced, stale or
 // foreign sector is told from a right one.  A sector that reads as value v is explained if a write
 // of v began before the read ended, and no other write lay wholly after that write and wholly
-// before the read.  (Trims write the value 0, all zeros.)
+// before the read.  (Trims write the value 0, all zeros.)  A write that was refused for want of
+// memory may have been done in part: it explains what is read, but need not be seen.
 //
 // Only the sectors of a few windows are watched: requests crowd there.
 //
@@ -21,6 +22,8 @@
 #include <stdint.h>
 
 #define SECTOR_BYTES 512u
+#define HISTORY_WINDOWS_MAX 16
+#define HISTORY_WINDOW_SECTORS 48u
 #define MAX_OP_SECTORS 40u // five pages: a request crosses page and leaf boundaries now and then
 
 struct event {
@@ -28,6 +31,13 @@ struct event {
     uint64_t first_sector, nr_sectors;
     uint32_t value;
     bool is_read; // of one sector
+    bool was_refused;
+};
+
+// A disk: zeroed but for its size, it is a fresh one.
+struct history_disk {
+    uint64_t nr_sectors;
+    uint32_t initial_values[HISTORY_WINDOWS_MAX * HISTORY_WINDOW_SECTORS]; // when the round began
 };
 
 struct history_log {
@@ -60,15 +70,15 @@ struct op history_begin(struct history_log *log, uint64_t disk_sectors, void *bu
 // The request succeeded: logs it; for a read checks the sectors in buffer.
 void history_end(struct history_log *log, const struct op *op, const void *buffer);
 
+// A write, trim or zero was refused.
+void history_refused(struct history_log *log, const struct op *op);
+
 // Ends the program with a message unless every read in the logs is explained.  Then reads all
 // watched sectors through read_sector, which must be explained too, and empties the logs: what was
 // read is what the next round starts from.
 typedef void (*history_read_sector)(void *opaque, uint64_t sector, void *buffer);
-void history_check(struct history_log *logs, size_t nr_logs, uint64_t disk_sectors,
+void history_check(struct history_disk *disk, struct history_log *logs, size_t nr_logs,
                    history_read_sector read_sector, void *opaque);
-
-// The next round starts on a fresh disk.
-void history_forget(void);
 
 // The seed: from ZRAMSWAP_SEED, else of the clock.  Prints it.
 uint64_t history_seed(void);

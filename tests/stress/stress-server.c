@@ -2,8 +2,8 @@
 // Copyright the zramswap authors
 //
 // The same hammering from outside: 64 connections with 16 requests in flight each against a real
-// nbdkit with its 16 threads per connection, every byte explained, then SIGTERM in the middle of
-// it.
+// nbdkit, two tenants and a pool that is too small for them, every byte explained, then SIGTERM in
+// the middle of it.
 #include "history.h"
 #include "tests/protocol/expect.h"
 #include "tests/protocol/server.h"
@@ -18,6 +18,7 @@
 #define OPS_PER_ROUND 64
 #define DISK_BYTES "6312448" // three leaves, five pages and a sector
 #define DISK_SECTORS (6312448 / SECTOR_BYTES)
+#define PER_TENANT (NR_CONNECTIONS / 2) // the first half is the first tenant's
 
 struct request {
     struct connection *connection;
@@ -34,6 +35,8 @@ struct connection {
 };
 
 static struct connection connections[NR_CONNECTIONS];
+static struct history_disk disks[2];
+static _Atomic uint64_t nr_refused;
 static atomic_bool is_ending; // the server may go away from here on
 
 static int complete(void *opaque, int *error)
@@ -42,6 +45,9 @@ static int complete(void *opaque, int *error)
 
     if (*error == 0) {
         history_end(&request->connection->log, &request->op, request->buffer);
+    } else if (*error == ENOSPC) {
+        history_refused(&request->connection->log, &request->op);
+        nr_refused++;
     } else if (!is_ending) {
         FAIL("request %d: %s", request->op.kind, strerror(*error));
     }
@@ -141,10 +147,11 @@ static void run(const char *compression, uint64_t seed, double seconds)
     unsigned i, j;
 
     is_ending = false;
-    history_forget();
-    server_start("size=" DISK_BYTES, compression);
+    nr_refused = 0;
+    disks[0] = disks[1] = (struct history_disk){.nr_sectors = DISK_SECTORS};
+    server_start("size=" DISK_BYTES, "export=b:" DISK_BYTES ":128K", "limit=3M", compression);
     for (i = 0; i < NR_CONNECTIONS; i++) {
-        connections[i].nbd = server_connect("");
+        connections[i].nbd = server_connect(i < PER_TENANT ? "" : "b");
         connections[i].nr_in_flight = 0;
         history_log_init(&connections[i].log, i + 1, seed);
         for (j = 0; j < DEPTH; j++) {
@@ -158,7 +165,10 @@ static void run(const char *compression, uint64_t seed, double seconds)
         for (i = 0; i < NR_CONNECTIONS; i++) {
             logs[i] = connections[i].log;
         }
-        history_check(logs, NR_CONNECTIONS, DISK_SECTORS, read_sector, connections[0].nbd);
+        for (i = 0; i < 2; i++) {
+            history_check(&disks[i], &logs[i * PER_TENANT], PER_TENANT, read_sector,
+                          connections[i * PER_TENANT].nbd);
+        }
         for (i = 0; i < NR_CONNECTIONS; i++) {
             connections[i].log = logs[i];
         }
@@ -168,13 +178,17 @@ static void run(const char *compression, uint64_t seed, double seconds)
     is_ending = true;
     start_all(threads);
     usleep(200000);
-    server_stop();
+    // For a write that it refuses, the server may say so.
+    EXPECT(server_end() == 0);
+    free(server_take_messages());
     join_all(threads);
     for (i = 0; i < NR_CONNECTIONS; i++) {
         nbd_close(connections[i].nbd);
         history_log_fini(&connections[i].log);
     }
-    printf("%s: %" PRIu64 " requests, every byte explained\n", compression, nr_ops);
+    printf("%s: %" PRIu64 " requests, every byte explained; %" PRIu64 " were refused for want of memory\n",
+           compression, nr_ops, nr_refused);
+    EXPECT(nr_refused > 0);
 }
 
 int main(void)
