@@ -14,6 +14,7 @@
 #ifndef ZR_ARENA_H
 #define ZR_ARENA_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 enum zr_arena_kind { ZR_ARENA_SHARED, ZR_ARENA_PRIVATE };
@@ -21,8 +22,8 @@ enum zr_arena_kind { ZR_ARENA_SHARED, ZR_ARENA_PRIVATE };
 struct zr_arena {
     char *base;
     size_t reserved_bytes;
-    size_t open_bytes; // [0, open_bytes) may be accessed; only grows
-    int fd;            // -1 for a private arena
+    _Atomic size_t open_bytes; // [0, open_bytes) may be accessed; only grows
+    int fd;                    // -1 for a private arena
 };
 
 // Reserves the range.  Returns 0 or -errno (ENOMEM: no address space; EMFILE, ENFILE).  Allocates.

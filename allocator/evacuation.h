@@ -44,7 +44,7 @@ uint32_t zr_evacuation_end(struct zr_evacuation *evacuation);
 // True if the object is in an isolated span and shall move.
 static inline bool zr_evacuation_wants(const struct zr_pool *pool, zr_handle handle)
 {
-    return zr_span_is_isolated(zr_pool_span_of(pool, handle));
+    return zr_pool_holds(pool, handle) && zr_span_is_isolated(zr_pool_span_of(pool, handle));
 }
 
 #endif

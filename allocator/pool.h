@@ -133,6 +133,15 @@ static inline uint64_t zr_pool_span_index(const struct zr_pool *pool, const stru
     return (uint64_t)(span - (const struct zr_span *)pool->span_table.base);
 }
 
+// False if some of the object lies outside what the arena has open: its word is damaged then, and
+// it must not be looked at.  Whoever loaded a sound word by acquire sees the arena that it came
+// from.
+static inline bool zr_pool_holds(const struct zr_pool *pool, zr_handle handle)
+{
+    return zr_handle_offset_bytes(handle) + zr_handle_length_bytes(handle) <=
+           atomic_load_explicit(&pool->arena.open_bytes, memory_order_relaxed);
+}
+
 static inline void *zr_pool_view(const struct zr_pool *pool, zr_handle handle)
 {
     return pool->arena.base + zr_handle_offset_bytes(handle);

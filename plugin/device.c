@@ -88,7 +88,7 @@ static int load_object(const struct zr_device *device, struct zr_codec_context *
     size_t checksum_bytes = device->codec->checksum_bytes;
     size_t bytes = zr_handle_length_bytes(handle) - checksum_bytes;
 
-    if (zr_handle_length_bytes(handle) <= checksum_bytes ||
+    if (!zr_pool_holds(device->pool, handle) || zr_handle_length_bytes(handle) <= checksum_bytes ||
         (checksum_bytes > 0 && !zr_checksum_holds(object, bytes, seed_of(device, slot)))) {
         return -EIO;
     }

@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -253,6 +255,16 @@ void server_disconnect(struct nbd_handle *nbd)
 {
     NBD_OK(nbd_shutdown(nbd, 0));
     nbd_close(nbd);
+}
+
+int server_connect_raw(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = SYSTEM_OK(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+    strcpy(address.sun_path, socket_path);
+    SYSTEM_OK(connect(fd, (const struct sockaddr *)&address, sizeof address));
+    return fd;
 }
 
 char *server_take_messages(void)

@@ -43,6 +43,9 @@ void server_disconnect(struct nbd_handle *nbd);
 // The same for a server that may refuse: NULL then.
 struct nbd_handle *server_try_connect(const char *export_name);
 
+// A connected socket on which nothing was said yet. The caller closes it.
+int server_connect_raw(void);
+
 // Ends the server with SIGTERM. It must exit with status 0, soon, and must not have written
 // anything to its standard error that was not taken before.
 void server_stop(void);

@@ -181,6 +181,46 @@ START_TEST(a_page_of_another_codec_is_eio)
 }
 END_TEST
 
+// The word of slot 0, past all that a sound program does with it.
+static _Atomic uint64_t *word_to_damage(void)
+{
+    _Atomic uint64_t *leaf;
+
+    zr_rcu_read_lock();
+    leaf = (_Atomic uint64_t *)zr_slot_table_leaf(&device->table, 0).words;
+    zr_rcu_read_unlock();
+    return leaf;
+}
+
+START_TEST(a_word_that_leads_out_of_the_arena_is_eio)
+{
+    uint64_t end = UINT64_C(1) << (ZR_HANDLE_OFFSET_BITS + ZR_HANDLE_UNIT_SHIFT);
+    unsigned char page[PAGE_BYTES];
+    uint64_t word, open_bytes;
+
+    start_device(PAGE_BYTES, MiB, &zr_codec_lz4);
+    write_both(0, PAGE_BYTES, CONTENT_RANDOM);
+    open_bytes = server.pool.arena.open_bytes;
+    word = load_word(0);
+    const uint64_t damaged[] = {
+        zr_slot_word_make(ZR_SLOT_HUGE, zr_handle_make(open_bytes - PAGE_BYTES + 16, PAGE_BYTES)),
+        zr_slot_word_make(ZR_SLOT_HUGE, zr_handle_make(open_bytes - 16, 16)), // not a page long
+        zr_slot_word_make(ZR_SLOT_LZ4, zr_handle_make(open_bytes, 100)),
+        zr_slot_word_make(ZR_SLOT_LZ4, zr_handle_make(end - 16, 100)),
+    };
+
+    for (size_t i = 0; i < NR_OF(damaged); i++) {
+        *word_to_damage() = damaged[i];
+        ck_assert_int_eq(zr_device_read(device, page, sizeof page, 0), -EIO);
+        ck_assert_int_eq(zr_device_write(device, page, 1, 1), -EIO);
+    }
+    ck_assert(!zr_evacuation_wants(&server.pool, zr_handle_make(end - 16, 100)));
+    *word_to_damage() = word;
+    compare_both();
+    end_device();
+}
+END_TEST
+
 // ---- Many threads -------------------------------------------------------------------------------
 
 #define NR_SHARED_PAGES 4
@@ -318,6 +358,6 @@ UNIT_MAIN("device-trouble", a_write_without_memory_is_enospc_and_the_old_content
           same_filled_pages_can_be_written_without_memory,
           a_device_at_its_own_limit_is_enospc_until_it_has_trimmed,
           a_damaged_object_is_eio_until_its_page_is_written_whole, a_page_of_another_codec_is_eio,
-          a_page_is_read_all_old_or_all_new,
+          a_word_that_leads_out_of_the_arena_is_eio, a_page_is_read_all_old_or_all_new,
           a_read_under_way_gets_the_old_page_whatever_is_freed_meanwhile,
           writes_to_parts_of_one_page_at_once_are_all_kept)
