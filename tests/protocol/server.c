@@ -251,3 +251,8 @@ const char *plugin_path(void)
 
     return path ? path : "./zramswap.so";
 }
+
+const char *server_socket(void)
+{
+    return socket_path;
+}

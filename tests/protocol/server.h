@@ -52,4 +52,7 @@ char *nbdkit_run_list(int *status, const char *const *arguments);
 
 const char *plugin_path(void);
 
+// Where the server listens, or would.
+const char *server_socket(void);
+
 #endif
