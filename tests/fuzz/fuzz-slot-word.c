@@ -13,6 +13,7 @@
 
 #include "allocator/rcu.h"
 #include "plugin/server.h"
+#include "plugin/stats.h"
 #include "tests/protocol/content.h"
 
 #include <errno.h>

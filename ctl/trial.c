@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+#include "trial.h"
+#include "message.h"
+
+#include "../plugin/checksum.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void zr_trial_init(struct zr_trial *trial, const struct zr_codec_ops *ops, int level)
+{
+    *trial = (struct zr_trial){.ops = ops, .level = level};
+    trial->context = zr_must_have(ops->create(level));
+    trial->objects = zr_must_have(calloc(ZR_TRIAL_BATCH, ZR_CODEC_BOUND_MAX_BYTES));
+}
+
+void zr_trial_fini(struct zr_trial *trial)
+{
+    trial->ops->destroy(trial->context);
+    free(trial->objects);
+}
+
+static unsigned char *object_of(const struct zr_trial *trial, size_t i)
+{
+    return trial->objects + i * ZR_CODEC_BOUND_MAX_BYTES;
+}
+
+static void compress(struct zr_trial *trial, const unsigned char *const *pages, size_t nr_pages,
+                     size_t *lengths)
+{
+    uint64_t start_ns = now_ns();
+    size_t i;
+
+    for (i = 0; i < nr_pages; i++) {
+        lengths[i] = trial->ops->compress(trial->context, pages[i], object_of(trial, i));
+    }
+    trial->compress_ns += now_ns() - start_ns;
+    trial->nr_compressed += nr_pages;
+}
+
+static void decompress(struct zr_trial *trial, const unsigned char *const *pages, size_t nr_pages,
+                       const size_t *lengths)
+{
+    static unsigned char copies[ZR_TRIAL_BATCH][ZR_PAGE_BYTES];
+    uint64_t start_ns = now_ns();
+    size_t i;
+
+    for (i = 0; i < nr_pages; i++) {
+        if (lengths[i] < ZR_PAGE_BYTES &&
+            trial->ops->decompress(trial->context, object_of(trial, i), lengths[i], copies[i]) <
+                0) {
+            zr_die("%s: a page does not decompress", trial->ops->name);
+        }
+    }
+    trial->decompress_ns += now_ns() - start_ns;
+    for (i = 0; i < nr_pages; i++) {
+        trial->nr_decompressed += lengths[i] < ZR_PAGE_BYTES;
+        if (lengths[i] < ZR_PAGE_BYTES && memcmp(copies[i], pages[i], ZR_PAGE_BYTES) != 0) {
+            zr_die("%s: a page does not come back as it was", trial->ops->name);
+        }
+    }
+}
+
+void zr_trial_add(struct zr_trial *trial, const struct zr_size_classes *classes,
+                  const unsigned char *const *pages, size_t nr_pages)
+{
+    size_t lengths[ZR_TRIAL_BATCH], i;
+    uint32_t object_bytes;
+
+    compress(trial, pages, nr_pages, lengths);
+    for (i = 0; i < nr_pages; i++) {
+        if (!zr_size_class_saves(classes, lengths[i] + ZR_CHECKSUM_BYTES,
+                                 ZR_PAGE_BYTES + ZR_CHECKSUM_BYTES)) {
+            lengths[i] = ZR_PAGE_BYTES;
+            trial->nr_huge++;
+        }
+        object_bytes = (uint32_t)lengths[i] + ZR_CHECKSUM_BYTES;
+        trial->stored_bytes += object_bytes;
+        trial->nr_objects[zr_size_class_of(classes, object_bytes)]++;
+    }
+    decompress(trial, pages, nr_pages, lengths);
+}
+
+static uint64_t round_up(uint64_t bytes, uint64_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
+// Of each class full spans, and of the last one the pages that are touched.
+uint64_t zr_trial_resident_bytes(const struct zr_trial *trial,
+                                 const struct zr_size_classes *classes, uint64_t nr_pages)
+{
+    uint64_t bytes = round_up(nr_pages * sizeof(uint64_t), ZR_CHUNK_BYTES); // slot words
+    uint32_t class;
+
+    for (class = 0; class < zr_size_class_chunk(classes); class ++) {
+        uint64_t object_bytes = classes->object_bytes[class];
+        uint64_t per_span = ZR_SPAN_BYTES / object_bytes;
+        uint64_t nr = trial->nr_objects[class];
+
+        bytes += nr / per_span * ZR_SPAN_BYTES;
+        bytes += round_up(nr % per_span * object_bytes, ZR_PAGE_BYTES);
+    }
+    return bytes;
+}
