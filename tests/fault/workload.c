@@ -94,7 +94,7 @@ static void read_statistics(struct workload *workload)
 {
     struct nbd_handle *nbd = server_try_connect("statistics");
     static const char end[] = "]\n}\n";
-    char text[4096] = "";
+    char text[65536] = "";
     int64_t bytes;
 
     if (!nbd) {
