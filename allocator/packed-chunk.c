@@ -2,7 +2,7 @@
 // Copyright the zramswap authors
 #include "packed-chunk.h"
 
-void zr_packed_chunk_pack(struct zr_packed_chunk *packed, const _Atomic uint64_t *chunk)
+void zr_packed_chunk_pack(struct zr_packed_chunk *packed, const uint64_t *chunk)
 {
     uint16_t nr_words = 0;
     size_t group, i;
@@ -11,7 +11,7 @@ void zr_packed_chunk_pack(struct zr_packed_chunk *packed, const _Atomic uint64_t
         packed->present[group] = 0;
         packed->before[group] = nr_words;
         for (i = 0; i < 64; i++) {
-            uint64_t word = atomic_load_explicit(&chunk[group * 64 + i], memory_order_relaxed);
+            uint64_t word = chunk[group * 64 + i];
 
             if (word != 0) {
                 packed->present[group] |= UINT64_C(1) << i;

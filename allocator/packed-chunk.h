@@ -45,8 +45,8 @@ static inline uint64_t zr_packed_chunk_word(const struct zr_packed_chunk *packed
                        : 0;
 }
 
-// Nobody may write to the chunk meanwhile; packed has room for all its words that are not 0.
-void zr_packed_chunk_pack(struct zr_packed_chunk *packed, const _Atomic uint64_t *chunk);
+// chunk: a copy of the words, ZR_CHUNK_WORDS of them; packed has room for those that are not 0.
+void zr_packed_chunk_pack(struct zr_packed_chunk *packed, const uint64_t *chunk);
 
 // Into a chunk of zeros that nobody else sees yet.
 void zr_packed_chunk_unpack(const struct zr_packed_chunk *packed, _Atomic uint64_t *chunk);

@@ -100,7 +100,7 @@ void zr_screen_enter(struct zr_screen *screen)
 {
     static const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     const char *no_color = getenv("NO_COLOR");
-    sigset_t window_change;
+    sigset_t redrawing;
     size_t i;
 
     *screen = (struct zr_screen){
@@ -110,9 +110,10 @@ void zr_screen_enter(struct zr_screen *screen)
     has_keys = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &termios_before) == 0;
 
     // Noticed in zr_screen_wait only, so that none is missed between a look and a wait.
-    sigemptyset(&window_change);
-    sigaddset(&window_change, SIGWINCH);
-    sigprocmask(SIG_BLOCK, &window_change, NULL);
+    sigemptyset(&redrawing);
+    sigaddset(&redrawing, SIGWINCH);
+    sigaddset(&redrawing, SIGTSTP);
+    sigprocmask(SIG_BLOCK, &redrawing, NULL);
     handle(SIGWINCH, notice_size);
     handle(SIGTSTP, stop);
     for (i = 0; i < sizeof deadly / sizeof deadly[0]; i++) {
@@ -226,6 +227,7 @@ int zr_screen_wait(double seconds)
 
     sigprocmask(SIG_SETMASK, NULL, &mask);
     sigdelset(&mask, SIGWINCH);
+    sigdelset(&mask, SIGTSTP);
     nr = ppoll(&key, 1, &time, &mask);
     if (nr > 0) {
         if (read(STDIN_FILENO, &letter, 1) == 1) {

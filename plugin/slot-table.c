@@ -388,12 +388,15 @@ bool zr_slot_table_try_mark(struct zr_slot_table *table, uint64_t slot)
 // it became too full or there is no memory, the leaf without its mark.
 static uint64_t pack_leaf(struct zr_slot_table *table, zr_handle leaf)
 {
-    const _Atomic uint64_t *words = zr_pool_view_chunk(table->pool, leaf);
+    const _Atomic uint64_t *slots = zr_pool_view_chunk(table->pool, leaf);
+    uint64_t words[ZR_LEAF_SLOTS];
     size_t nr_words = 0, i;
     zr_handle packed;
 
+    // Looked at once: a writer who has just taken the mark away may change the number of words.
     for (i = 0; i < ZR_LEAF_SLOTS; i++) {
-        nr_words += atomic_load_explicit(&words[i], memory_order_relaxed) != ZR_SLOT_EMPTY;
+        words[i] = atomic_load_explicit(&slots[i], memory_order_relaxed);
+        nr_words += words[i] != ZR_SLOT_EMPTY;
     }
     if (nr_words == 0) {
         return 0;

@@ -37,7 +37,8 @@ static void check_words(void)
 
 START_TEST(a_packed_chunk_has_the_words_of_the_chunk)
 {
-    static _Atomic uint64_t chunk[ZR_CHUNK_WORDS], unpacked[ZR_CHUNK_WORDS];
+    static uint64_t chunk[ZR_CHUNK_WORDS];
+    static _Atomic uint64_t unpacked[ZR_CHUNK_WORDS];
     static uint64_t memory[ZR_CHUNK_WORDS + 16];
     static const unsigned every[] = {1, 2, 3, 63, 64, 65, 511, 512};
     struct zr_packed_chunk *packed = (struct zr_packed_chunk *)memory;
