@@ -46,7 +46,7 @@ static int decompress(void *arg, const void *object, size_t bytes, void *page)
 static void *create(int level)
 {
     struct context *context = calloc(1, sizeof *context);
-    unsigned char page[ZR_PAGE_BYTES], out[ZR_CODEC_BOUND_MAX_BYTES];
+    unsigned char page[ZR_PAGE_BYTES], out[ZR_CODEC_BOUND_MAX_BYTES] = {0}; // as compress may fail
     size_t bytes;
     unsigned i;
 

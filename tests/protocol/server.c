@@ -199,6 +199,17 @@ void server_start_in_background_list(const char *const *parameters)
     }
 }
 
+void server_kill(void)
+{
+    int status;
+
+    SYSTEM_OK(kill(server_pid, SIGKILL));
+    while (!server_has_ended(&status))
+        sleep_ms(2);
+    unlink(socket_path);
+    unlink(pidfile_path);
+}
+
 int server_end(void)
 {
     double deadline = now_seconds() + START_STOP_SECONDS;
