@@ -75,7 +75,7 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
     const bool is_urgent = urgency == ZR_URGENCY_FULL;
     struct census census[ZR_NR_CLASSES_MAX];
     uint64_t nr_opened = opened_spans(pool);
-    uint64_t saved = 0, used = 0;
+    uint64_t saved = 0, used_bytes = 0;
     uint32_t class_nr;
     uint64_t i;
 
@@ -86,7 +86,9 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
     for (i = 0; i < nr_opened; i++) {
         const struct zr_span *span = zr_pool_span_at(pool, i);
 
-        used += !zr_span_is_empty(span);
+        // By objects, not by spans: many spans of a small pool are resident only in part.
+        used_bytes +=
+            (uint64_t)zr_span_nr_used(span) * pool->classes.object_bytes[zr_span_class(span)];
         if (is_candidate(pool, span, is_urgent, &class_nr)) {
             uint32_t object_bytes = pool->classes.object_bytes[class_nr];
 
@@ -98,7 +100,7 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
     for (class_nr = 0; class_nr < pool->classes.nr_classes; class_nr++) {
         saved += decide(&census[class_nr], pool->classes.object_bytes[class_nr], is_urgent);
     }
-    if (saved == 0 || (!is_urgent && saved < (used << ZR_SPAN_SHIFT) / waste_share)) {
+    if (saved == 0 || (!is_urgent && saved < used_bytes / waste_share)) {
         return false;
     }
     for (i = 0; i < nr_opened && evacuation->nr_spans < ZR_EVACUATION_MAX_SPANS; i++) {
