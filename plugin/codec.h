@@ -5,7 +5,7 @@
 //
 // A context (the working memory of one compression, 16 KiB to some 100 KiB) is borrowed for a
 // request.  There are two per CPU: more threads than that cannot compress at the same time anyway,
-// and nbdkit has 16 per connection.  Who finds all of them busy waits for one.
+// and nbdkit has one per connection.  Who finds all of them busy waits for one.
 //
 // Threads: get and put from any; a context belongs to the thread that got it.
 #ifndef ZR_CODEC_H

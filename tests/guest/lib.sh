@@ -29,7 +29,7 @@ requirements=(
 # How much more memory a server may hold after its guest's program has ended
 # than before it began.  The kernel trims a cluster of 2 MiB when its last
 # slot is free, so some that hold a page of another process stay; and each of
-# nbdkit's 16 threads keeps a buffer of the longest request that it has seen.
+# nbdkit's threads keeps a buffer of the longest request that it has seen.
 spare_kib=$((32 * 1024))
 
 # The longest that a guest may take to answer a command.
