@@ -8,7 +8,6 @@
 #include "nbd-stream.h"
 #include "tests/protocol/hostile.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -92,53 +91,25 @@ static void run_round(const char *const *arguments, const char *subject,
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"pages", required_argument, NULL, 'p'},
-        {"json", required_argument, NULL, 'j'},
-        {"plugin", required_argument, NULL, 'l'},
-        {"rounds", required_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0},
-    };
-    const char *plugin = "./zramswap.so", *pages_path = NULL, *json_path = NULL;
-    unsigned nr_rounds = NR_ROUNDS_DEFAULT, round;
-    int option;
+    struct bench_arguments arguments = {.nr_rounds = NR_ROUNDS_DEFAULT};
+    unsigned round;
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'p':
-            pages_path = optarg;
-            break;
-        case 'j':
-            json_path = optarg;
-            break;
-        case 'l':
-            plugin = optarg;
-            break;
-        case 'r':
-            nr_rounds = (unsigned)atoi(optarg);
-            break;
-        default:
-            return EXIT_FAILURE;
-        }
-    }
-    if (!pages_path) {
-        bench_die("usage: bench-hostile --pages FILE [--json FILE] [--plugin FILE] [--rounds N]");
-    }
-    bench_pages_load(&pages, pages_path);
+    bench_parse_arguments(&arguments, argc, argv);
+    bench_pages_load(&pages, arguments.pages_path);
     bench_samples_init(&samples, 1 << 20);
 
-    const char *const plain[] = {"--log=null", plugin, "size=64M", "export=hostile:64M:16M", NULL};
+    const char *const plain[] = {"--log=null", arguments.plugin, "size=64M",
+                                 "export=hostile:64M:16M", NULL};
     for (const struct hostile *hostile = hostiles; hostile->name; hostile++) {
         bench_progress("hostile: %s", hostile->name);
-        for (round = 0; round <= nr_rounds; round++) {
+        for (round = 0; round <= arguments.nr_rounds; round++) {
             run_round(plain, "zramswap", hostile, round);
         }
-        bench_target_ratio(hostile->name,
-                           bench_row(hostile->name, "zramswap", "µs p99 beside", BENCH_LOWER),
-                           bench_row(hostile->name, "zramswap", "µs p99 alone", BENCH_LOWER), "<=",
-                           2);
+        bench_target_ratio(
+            hostile->name, bench_row(hostile->name, "zramswap", "µs p99 beside", BENCH_LOWER),
+            bench_row(hostile->name, "zramswap", "µs p99 alone", BENCH_LOWER), "<=", 2);
     }
     bench_samples_fini(&samples);
-    bench_report("hostile", json_path);
+    bench_report("hostile", arguments.json_path);
     return 0;
 }

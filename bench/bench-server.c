@@ -7,7 +7,6 @@
 #include "nbd-server.h"
 #include "nbd-stream.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +36,8 @@ static struct bench_pages pages;
 static struct bench_samples stream_samples[NR_CONNECTIONS], turn_samples;
 static struct bench_samples pooled[NR_SERVERS]; // for the pictures
 static struct codec_loop codec_loops[NR_SERVERS];
-static unsigned nr_rounds = NR_ROUNDS_DEFAULT;
-static const char *only = ""; // run the tests whose name contains this
+static unsigned nr_rounds;
+static const char *only; // run the tests whose name contains this
 
 // What a stream's requests are like; its opaque.
 struct load {
@@ -482,43 +481,14 @@ static void set_targets(void)
 
 int main(int argc, char *argv[])
 {
-    static const struct option options[] = {
-        {"pages", required_argument, NULL, 'p'},  {"json", required_argument, NULL, 'j'},
-        {"plugin", required_argument, NULL, 'l'}, {"rounds", required_argument, NULL, 'r'},
-        {"only", required_argument, NULL, 'o'},   {NULL, 0, NULL, 0},
-    };
-    const char *pages_path = NULL, *json_path = NULL, *plugin = "./zramswap.so";
-    int option;
+    struct bench_arguments arguments = {.nr_rounds = NR_ROUNDS_DEFAULT, .only = ""};
     unsigned i;
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'p':
-            pages_path = optarg;
-            break;
-        case 'j':
-            json_path = optarg;
-            break;
-        case 'l':
-            plugin = optarg;
-            break;
-        case 'r':
-            nr_rounds = (unsigned)bench_parse_bytes(optarg);
-            break;
-        case 'o':
-            only = optarg;
-            break;
-        default:
-            return 2;
-        }
-    }
-    if (!pages_path || optind < argc || nr_rounds == 0) {
-        fprintf(stderr, "usage: bench-server --pages FILE [--json FILE] [--plugin ZRAMSWAP.SO] "
-                        "[--rounds N] [--only TEXT]\n");
-        return 2;
-    }
-    bench_pages_load(&pages, pages_path);
-    start_servers(plugin);
+    bench_parse_arguments(&arguments, argc, argv);
+    nr_rounds = arguments.nr_rounds;
+    only = arguments.only;
+    bench_pages_load(&pages, arguments.pages_path);
+    start_servers(arguments.plugin);
     for (i = 0; i < NR_CONNECTIONS; i++) {
         bench_samples_init(&stream_samples[i], 1u << 18);
     }
@@ -532,6 +502,6 @@ int main(int argc, char *argv[])
     run_tests();
     stop_servers();
     set_targets();
-    bench_report("server", json_path);
+    bench_report("server", arguments.json_path);
     return 0;
 }

@@ -6,7 +6,6 @@
 #include "nbd-server.h"
 #include "nbd-stream.h"
 
-#include <getopt.h>
 #include <stdio.h>
 
 #define NR_ROUNDS_DEFAULT 7
@@ -148,45 +147,14 @@ static void set_target(const char *name, enum other reference, double limit)
 
 int main(int argc, char *argv[])
 {
-    static const struct option options[] = {
-        {"pages", required_argument, NULL, 'p'},
-        {"json", required_argument, NULL, 'j'},
-        {"plugin", required_argument, NULL, 'l'},
-        {"rounds", required_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0},
-    };
-    const char *pages_path = NULL, *json_path = NULL, *plugin = "./zramswap.so";
-    unsigned nr_rounds = NR_ROUNDS_DEFAULT;
-    int option;
+    struct bench_arguments arguments = {.nr_rounds = NR_ROUNDS_DEFAULT};
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'p':
-            pages_path = optarg;
-            break;
-        case 'j':
-            json_path = optarg;
-            break;
-        case 'l':
-            plugin = optarg;
-            break;
-        case 'r':
-            nr_rounds = (unsigned)bench_parse_bytes(optarg);
-            break;
-        default:
-            return 2;
-        }
-    }
-    if (!pages_path || optind < argc || nr_rounds == 0) {
-        fprintf(stderr, "usage: bench-tenants --pages FILE [--json FILE] [--plugin ZRAMSWAP.SO] "
-                        "[--rounds N]\n");
-        return 2;
-    }
-    bench_pages_load(&pages, pages_path);
+    bench_parse_arguments(&arguments, argc, argv);
+    bench_pages_load(&pages, arguments.pages_path);
     bench_samples_init(&samples, 1u << 20);
-    run(plugin, nr_rounds);
+    run(arguments.plugin, arguments.nr_rounds);
     set_target("p99 of reads while another tenant is refused ÷ alone", ALONE, 1.3);
     set_target("p99 of reads while another tenant is refused ÷ while it may write", WITHIN, 1.0);
-    bench_report("tenants", json_path);
+    bench_report("tenants", arguments.json_path);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -274,4 +275,46 @@ double bench_samples_percentile(struct bench_samples *samples, double percent)
         samples->is_sorted = true;
     }
     return samples->values[(size_t)((double)(samples->nr - 1) * percent / 100 + 0.5)];
+}
+
+void bench_parse_arguments(struct bench_arguments *arguments, int argc, char *argv[])
+{
+    static const struct option options[] = {
+        {"pages", required_argument, NULL, 'p'},  {"json", required_argument, NULL, 'j'},
+        {"plugin", required_argument, NULL, 'l'}, {"rounds", required_argument, NULL, 'r'},
+        {"only", required_argument, NULL, 'o'},   {NULL, 0, NULL, 0},
+    };
+    const bool has_only = arguments->only != NULL;
+    bool is_right = true;
+    int option;
+
+    arguments->plugin = "./zramswap.so";
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'p':
+            arguments->pages_path = optarg;
+            break;
+        case 'j':
+            arguments->json_path = optarg;
+            break;
+        case 'l':
+            arguments->plugin = optarg;
+            break;
+        case 'r':
+            arguments->nr_rounds = (unsigned)bench_parse_bytes(optarg);
+            break;
+        case 'o':
+            arguments->only = optarg;
+            is_right &= has_only;
+            break;
+        default:
+            is_right = false;
+        }
+    }
+    if (!is_right || !arguments->pages_path || optind < argc || arguments->nr_rounds == 0) {
+        fprintf(stderr,
+                "usage: %s --pages FILE [--json FILE] [--plugin ZRAMSWAP.SO] [--rounds N]%s\n",
+                argv[0], has_only ? " [--only TEXT]" : "");
+        exit(2);
+    }
 }

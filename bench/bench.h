@@ -34,6 +34,16 @@ uint64_t bench_parse_bytes(const char *text);
 void *bench_alloc(size_t bytes); // page-aligned, touched already
 void bench_free(void *memory, size_t bytes);
 
+// ---- arguments of a benchmark that runs servers ------------------------------------------------
+struct bench_arguments {
+    const char *pages_path, *json_path; // json_path may be NULL
+    const char *plugin;
+    unsigned nr_rounds; // the default when it is handed over
+    const char *only;   // run what has this in its name; NULL when handed over: there is no --only
+};
+// Exits with a usage line and status 2 if they are wrong.
+void bench_parse_arguments(struct bench_arguments *arguments, int argc, char *argv[]);
+
 // ---- random numbers (splitmix64), the same in every run ----------------------------------------
 struct bench_rng {
     uint64_t state;
