@@ -20,6 +20,7 @@
 
 // No test is meant to take more than seconds, but stress that was asked for; nor the server to come or go.
 #define TEST_SECONDS (server_is_instrumented() ? 900 : 120)
+#define ANSWER_MS 10000
 #define START_STOP_SECONDS (server_is_instrumented() ? 120 : 20)
 
 static char directory[40], socket_path[64], pidfile_path[64], messages_path[64];
@@ -238,6 +239,16 @@ void server_stop(void)
     free(messages);
 }
 
+// False also when there is no answer: an nbdkit without memory for a connection leaves it open.
+static bool is_answered(struct nbd_handle *nbd)
+{
+    int has_progressed = nbd_aio_connect_unix(nbd, socket_path) == 0;
+
+    while (has_progressed > 0 && nbd_aio_is_connecting(nbd))
+        has_progressed = nbd_poll(nbd, ANSWER_MS);
+    return nbd_aio_is_ready(nbd);
+}
+
 struct nbd_handle *server_try_connect(const char *export_name)
 {
     struct nbd_handle *nbd = nbd_create();
@@ -247,7 +258,7 @@ struct nbd_handle *server_try_connect(const char *export_name)
     NBD_OK(nbd_set_export_name(nbd, export_name));
     NBD_OK(nbd_set_full_info(nbd, true));
     NBD_OK(nbd_add_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION));
-    if (nbd_connect_unix(nbd, socket_path) == 0)
+    if (is_answered(nbd))
         return nbd;
     nbd_close(nbd);
     return NULL;

@@ -40,7 +40,7 @@ void server_preload(const char *library);
 struct nbd_handle *server_connect(const char *export_name);
 void server_disconnect(struct nbd_handle *nbd);
 
-// The same for a server that may refuse: NULL then.
+// The same for a server that may refuse, or not answer within seconds: NULL then.
 struct nbd_handle *server_try_connect(const char *export_name);
 
 // A connected socket on which nothing was said yet. The caller closes it.
