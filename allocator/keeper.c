@@ -13,7 +13,8 @@
 #define RESERVE_TICKS 4       // the reserve lasts for so many ticks of growth like the last ones
 #define MAX_RESERVE_SPANS 256 // 32 MiB
 #define BATCH_SPANS 64        // populated, or given back, with one hold of the span lock
-#define TAILS_PER_CLASS 8     // spans looked at in a window
+#define LOOKS_PER_CLASS 64    // spans looked at in a window, with one hold of the class lock
+#define TAILS_PER_CLASS 8     // of them those whose memory is given back
 #define MIN_TAIL_BYTES 4096u  // an OS page
 #define OS_PAGE_BYTES 4096u
 
@@ -109,31 +110,53 @@ static size_t round_up_to_os_page(size_t bytes)
     return (bytes + OS_PAGE_BYTES - 1) / OS_PAGE_BYTES * OS_PAGE_BYTES;
 }
 
-// Gives the memory behind the last object of a span back.
-static void release_tail(struct zr_pool *pool, struct zr_pool_class *class, struct zr_span *span)
+// Chunks are pages that nobody moves: those that are free below the span's end go back by
+// themselves.
+static void release_free_chunks(struct zr_pool *pool, size_t offset, uint64_t used, uint32_t end)
 {
+    uint32_t first, i;
+
+    for (first = 0; first < end; first = i + 1) {
+        for (i = first; i < end && !(used >> i & 1); i++) {
+        }
+        if (i > first) {
+            release(pool, offset + first * ZR_CHUNK_BYTES, (i - first) * (size_t)ZR_CHUNK_BYTES);
+        }
+    }
+}
+
+// Gives the memory behind the last object of a span back.
+static void release_unused(struct zr_pool *pool, uint32_t class_nr, struct zr_span *span)
+{
+    struct zr_pool_class *class = &pool->class[class_nr];
     size_t offset = zr_pool_span_index(pool, span) << ZR_SPAN_SHIFT;
     size_t start, end;
+    uint64_t used;
 
     if (!zr_pool_try_isolate(pool, span)) {
         return;
     }
-    // Frees go on, but nothing is handed out of it now: what is behind the end stays unused.
+    // Frees go on, but nothing is handed out of it now: what is unused stays so.
     pthread_mutex_lock(&class->lock);
     end = round_up_to_os_page(zr_span_high_water(span) * (size_t)span->object_bytes);
     zr_span_set_high_water(span, zr_span_end(span));
     start = round_up_to_os_page(zr_span_high_water(span) * (size_t)span->object_bytes);
+    used = span->used[0];
     pthread_mutex_unlock(&class->lock);
     if (end > start) {
         release(pool, offset + start, end - start);
+    }
+    if (class_nr == zr_size_class_chunk(&pool->classes)) {
+        release_free_chunks(pool, offset, used, zr_span_high_water(span));
     }
     zr_pool_put_back(pool, span);
 }
 
 // The spans that a class hands out of next become quiet when they did not for two windows, and lose
 // their tails then.
-static void release_tails_of_class(struct zr_pool *pool, struct zr_pool_class *class)
+static void release_unused_of_class(struct zr_pool *pool, uint32_t class_nr)
 {
+    struct zr_pool_class *class = &pool->class[class_nr];
     struct zr_span *quiet[TAILS_PER_CLASS];
     struct zr_span *span;
     size_t nr = 0, nr_seen = 0;
@@ -142,22 +165,24 @@ static void release_tails_of_class(struct zr_pool *pool, struct zr_pool_class *c
     cds_list_for_each_entry(span, &class->partial, node)
     {
         // cppcheck-suppress uninitvar // it does not see through the list's macro
-        uint32_t nr_windows = zr_span_quiet_windows(span);
+        bool was_quiet = zr_span_is_quiet(span);
+        uint32_t tail = zr_span_high_water(span) - zr_span_end(span);
 
-        if (nr_seen++ == TAILS_PER_CLASS) {
+        if (nr_seen++ == LOOKS_PER_CLASS || nr == TAILS_PER_CLASS) {
             break;
         }
-        if (nr_windows < ZR_SPAN_QUIET) {
-            zr_span_set_quiet_windows(span, ++nr_windows);
+        if (!was_quiet) {
+            zr_span_set_quiet_windows(span, zr_span_quiet_windows(span) + 1);
         }
-        if (nr_windows == ZR_SPAN_QUIET &&
-            (zr_span_high_water(span) - zr_span_end(span)) * span->object_bytes >= MIN_TAIL_BYTES) {
+        if (zr_span_is_quiet(span) &&
+            (tail * span->object_bytes >= MIN_TAIL_BYTES ||
+             (!was_quiet && class_nr == zr_size_class_chunk(&pool->classes)))) {
             quiet[nr++] = span;
         }
     }
     pthread_mutex_unlock(&class->lock);
     while (nr > 0) {
-        release_tail(pool, class, quiet[--nr]);
+        release_unused(pool, class_nr, quiet[--nr]);
     }
 }
 
@@ -170,7 +195,7 @@ static void end_window(struct zr_keeper *keeper, uint64_t reserve)
         move_spans(pool, &pool->warm, &pool->cold, keeper->min_warm - reserve);
     }
     for (i = 0; i < pool->classes.nr_classes; i++) {
-        release_tails_of_class(pool, &pool->class[i]);
+        release_unused_of_class(pool, i);
     }
 }
 

@@ -7,7 +7,8 @@
 //   reserve  while the pool grows, some spans ahead of it are populated in batches, so that a write
 //            does not take the page faults; sized by the growth of the last milliseconds.
 //   decay    spans that lay warm and unused for a whole window go back to the system, neighbours in
-//            one call, and so do the unused tails of spans that give no objects out any more.
+//            one call, and so do the unused tails of spans that give no objects out any more, and
+//            free chunks.
 //
 // Threads: start and stop from one; the rest runs on the keeper's own.
 #ifndef ZR_KEEPER_H

@@ -186,6 +186,9 @@ static void free_locked(struct zr_pool *pool, struct zr_pool_class *class, zr_ha
         cds_list_add_tail(&span->node, &class->partial);
     }
     zr_span_put(span, offset / span->object_bytes);
+    if (class == &pool->class[zr_size_class_chunk(&pool->classes)]) {
+        zr_span_set_quiet_windows(span, 0); // the keeper gives free chunks back once it is quiet
+    }
     class->nr_objects--;
     class->stored_bytes -= zr_handle_length_bytes(handle);
     if (zr_span_is_empty(span) && !zr_span_is_isolated(span)) {

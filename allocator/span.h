@@ -38,7 +38,8 @@ struct zr_span {
     uint8_t first_free_word;
     _Atomic uint8_t class;
     _Atomic bool is_isolated; // in no list: gives no objects out, and its isolator puts it back
-    _Atomic uint8_t nr_quiet_windows; // how long it gave no object out, up to ZR_SPAN_QUIET
+    _Atomic uint8_t nr_quiet_windows; // how long it gave no object out (and took no chunk back), up
+                                      // to ZR_SPAN_QUIET
     uint64_t used[ZR_SPAN_WORDS];
 };
 

@@ -189,6 +189,58 @@ START_TEST(the_unused_tail_of_a_quiet_span_goes_back_and_its_objects_stay)
 }
 END_TEST
 
+static bool is_chunk_intact(zr_handle chunk, uint64_t value)
+{
+    const _Atomic uint64_t *chunk_words = zr_pool_view_chunk(&pool, chunk);
+
+    for (size_t i = 0; i < ZR_CHUNK_WORDS; i++) {
+        if (chunk_words[i] != value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Also those that become free when the span was quiet already.
+START_TEST(free_chunks_between_used_ones_go_back_and_these_stay)
+{
+    zr_handle chunks[3 * ZR_SPAN_BYTES / ZR_CHUNK_BYTES];
+    uint64_t before, allowed;
+
+    start();
+    before = resident_bytes();
+    for (size_t i = 0; i < NR_OF(chunks); i++) {
+        ck_assert_int_eq(zr_pool_alloc_chunk(&pool, &chunks[i]), 0);
+        for (size_t w = 0; w < ZR_CHUNK_WORDS; w++) {
+            zr_pool_view_chunk(&pool, chunks[i])[w] = i + 1;
+        }
+    }
+    start_keeper();
+    for (size_t step = 4; step > 1; step -= 2) {
+        for (size_t i = 0; i < NR_OF(chunks); i += step) {
+            if (step == 4 || i % 4 != 0) {
+                zr_pool_free(&pool, &chunks[i].bits, 1);
+            }
+        }
+        allowed = before + (NR_OF(chunks) - NR_OF(chunks) / step) * ZR_CHUNK_BYTES;
+        ck_assert(unit_await(is_resident_no_more_than, &allowed));
+    }
+    for (size_t i = 1; i < NR_OF(chunks); i += 2) {
+        ck_assert(is_chunk_intact(chunks[i], i + 1));
+        zr_pool_free(&pool, &chunks[i].bits, 1);
+    }
+    // And what went is zeros when it is used again.
+    for (size_t i = 0; i < NR_OF(chunks); i++) {
+        ck_assert_int_eq(zr_pool_alloc_chunk(&pool, &chunks[i]), 0);
+        ck_assert(is_chunk_intact(chunks[i], 0));
+    }
+    for (size_t i = 0; i < NR_OF(chunks); i++) {
+        zr_pool_free(&pool, &chunks[i].bits, 1);
+    }
+    end();
+}
+END_TEST
+
 // ---- While memory is on its way -----------------------------------------------------------------
 
 static pthread_t allocating;
@@ -328,6 +380,7 @@ UNIT_MAIN("keeper", what_is_handed_over_is_freed_also_after_a_silence,
           stop_frees_what_was_handed_over,
           free_memory_goes_back_after_a_while_and_used_memory_stays,
           the_unused_tail_of_a_quiet_span_goes_back_and_its_objects_stay,
+          free_chunks_between_used_ones_go_back_and_these_stay,
           a_release_under_way_takes_no_room_from_the_limit,
           a_populate_under_way_takes_no_room_from_the_limit, what_is_populated_ahead_is_counted,
           a_keeper_whose_thread_cannot_be_made_is_an_error_and_may_be_stopped)
