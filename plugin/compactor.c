@@ -95,10 +95,13 @@ static bool try_compact_leaf(struct zr_compactor *compactor, struct zr_slot_tabl
             moved[nr_moved++] = word;
         }
     }
-    // Not while the server is busy: a leaf may just be filling up.
-    if (leaf.words && nr_used <= ZR_PACK_MAX_WORDS && !compactor->is_busy &&
-        zr_slot_table_try_mark(table, slot)) {
-        compactor->sparse[compactor->nr_sparse++] = slot;
+    if (leaf.words && nr_used <= ZR_PACK_MAX_WORDS) {
+        // Not while the server is busy: a leaf may just be filling up.
+        if (compactor->is_busy) {
+            compactor->has_passed_over_sparse = true;
+        } else if (zr_slot_table_try_mark(table, slot)) {
+            compactor->sparse[compactor->nr_sparse++] = slot;
+        }
     }
     zr_rcu_read_unlock();
     zr_deferred_free_words(compactor->deferred, moved, nr_moved);
@@ -125,7 +128,9 @@ static bool begin_pass_locked(struct zr_compactor *compactor, enum zr_urgency ur
 {
     compactor->table = 0;
     compactor->slot = 0;
-    compactor->is_passing = zr_evacuation_begin(&compactor->evacuation, compactor->pool, urgency);
+    compactor->is_passing = zr_evacuation_begin(&compactor->evacuation, compactor->pool, urgency) ||
+                            (urgency == ZR_URGENCY_QUIET && compactor->has_passed_over_sparse);
+    compactor->has_passed_over_sparse &= !compactor->is_passing;
     return compactor->is_passing;
 }
 
@@ -184,8 +189,12 @@ static uint64_t work(void *opaque)
     look_at_load_locked(compactor);
     if (compactor->is_passing ||
         begin_pass_locked(compactor, compactor->is_busy ? ZR_URGENCY_BUSY : ZR_URGENCY_QUIET)) {
-        pause_ns = compactor->is_busy ? BUSY_PAUSE_NS : QUIET_PAUSE_NS;
-        continue_pass_locked(compactor, zr_worker_now_ns() + SLICE_NS);
+        uint64_t nr_freed = continue_pass_locked(compactor, zr_worker_now_ns() + SLICE_NS);
+
+        // A pass for which there was no room would find the same spans at once again.
+        if (compactor->is_passing || nr_freed > 0) {
+            pause_ns = compactor->is_busy ? BUSY_PAUSE_NS : QUIET_PAUSE_NS;
+        }
     }
     pthread_mutex_unlock(&compactor->pass_lock);
     return pause_ns;

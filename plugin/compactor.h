@@ -40,6 +40,7 @@ struct zr_compactor {
     uint64_t slot;
     uint64_t seen_requests, seen_ns; // when the load was last looked at
     bool is_busy;                    // the load then
+    bool has_passed_over_sparse;     // leaves that are to be packed when it is not
     uint64_t sparse[ZR_PACK_LEAVES]; // slots of the table's leaves that are marked to be packed
     size_t nr_sparse;
     struct zr_evacuation evacuation;
