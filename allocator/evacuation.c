@@ -5,13 +5,17 @@
 #include <string.h>
 
 #define NR_BUCKETS 32         // spans by how full they are
-#define MIN_CLASS_WASTE 4096u // bytes, an OS page: less cannot go back
+#define OS_PAGE_BYTES 4096u
+#define MIN_CLASS_WASTE OS_PAGE_BYTES // less cannot go back
+// A class with less in it wastes a larger part, half an OS page, than a coarser class would.
+#define MIN_CLASS_BYTES 32768u
 
 // The partly used spans of one class, from empty to full.
 struct census {
     uint32_t nr_spans[NR_BUCKETS];
     uint64_t nr_used;        // objects in them
     uint64_t resident_bytes; // memory that they take
+    uint64_t nr_objects;     // in all spans of the class
     uint32_t nr_to_empty;
     uint32_t max_bucket; // spans to empty are in buckets up to here
 };
@@ -43,8 +47,8 @@ static uint64_t opened_spans(struct zr_pool *pool)
     return nr;
 }
 
-// How many spans of a class to empty, and the bytes that this saves.
-static uint64_t decide(struct census *census, uint32_t object_bytes, bool is_urgent)
+// How many spans of a class to empty, and the bytes that this saves.  is_merged: into another one.
+static uint64_t decide(struct census *census, uint32_t object_bytes, bool is_merged, bool is_urgent)
 {
     uint64_t capacity = ZR_SPAN_BYTES / object_bytes;
     uint64_t saved = census->resident_bytes - census->nr_used * object_bytes;
@@ -57,7 +61,7 @@ static uint64_t decide(struct census *census, uint32_t object_bytes, bool is_urg
     // The kept ones get full, and what does not fit goes into a fresh span, packed from its start;
     // without memory for that, one more is kept.
     nr_kept = (census->nr_used + (is_urgent ? capacity - 1 : 0)) / capacity;
-    if (nr_spans <= nr_kept || (!is_urgent && saved < MIN_CLASS_WASTE)) {
+    if (nr_spans <= nr_kept || (!is_urgent && !is_merged && saved < MIN_CLASS_WASTE)) {
         return 0;
     }
     census->nr_to_empty = (uint32_t)(nr_spans - nr_kept);
@@ -66,6 +70,19 @@ static uint64_t decide(struct census *census, uint32_t object_bytes, bool is_urg
         census->max_bucket = bucket;
     }
     return is_urgent ? (uint64_t)census->nr_to_empty << ZR_SPAN_SHIFT : saved;
+}
+
+// Whether what little is in a class goes into a coarser one: not when there may be no room for that.
+static bool choose_copy_class(struct zr_pool *pool, uint32_t class_nr, const struct census *census,
+                              bool is_urgent)
+{
+    uint8_t coarse = pool->classes.coarse[class_nr];
+    bool is_merged = !is_urgent && coarse != class_nr &&
+                     census->nr_objects * pool->classes.object_bytes[class_nr] < MIN_CLASS_BYTES;
+
+    atomic_store_explicit(&pool->class[class_nr].copy_class,
+                          is_merged ? coarse : (uint8_t)class_nr, memory_order_relaxed);
+    return is_merged;
 }
 
 bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
@@ -87,18 +104,23 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
         const struct zr_span *span = zr_pool_span_at(pool, i);
 
         // By objects, not by spans: many spans of a small pool are resident only in part.
-        used_bytes +=
-            (uint64_t)zr_span_nr_used(span) * pool->classes.object_bytes[zr_span_class(span)];
+        class_nr = zr_span_class(span);
+        census[class_nr].nr_objects += zr_span_nr_used(span);
+        used_bytes += (uint64_t)zr_span_nr_used(span) * pool->classes.object_bytes[class_nr];
         if (is_candidate(pool, span, is_urgent, &class_nr)) {
             uint32_t object_bytes = pool->classes.object_bytes[class_nr];
 
             census[class_nr].nr_spans[bucket_of(span, object_bytes)]++;
             census[class_nr].nr_used += zr_span_nr_used(span);
-            census[class_nr].resident_bytes += (uint64_t)zr_span_high_water(span) * object_bytes;
+            census[class_nr].resident_bytes +=
+                (zr_span_high_water(span) * object_bytes + OS_PAGE_BYTES - 1) & ~(OS_PAGE_BYTES - 1);
         }
     }
     for (class_nr = 0; class_nr < pool->classes.nr_classes; class_nr++) {
-        saved += decide(&census[class_nr], pool->classes.object_bytes[class_nr], is_urgent);
+        bool is_merged = choose_copy_class(pool, class_nr, &census[class_nr], is_urgent);
+
+        saved +=
+            decide(&census[class_nr], pool->classes.object_bytes[class_nr], is_merged, is_urgent);
     }
     if (saved == 0 || (!is_urgent && saved < used_bytes / waste_share)) {
         return false;

@@ -33,6 +33,7 @@ int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
     for (i = 0; i < pool->classes.nr_classes; i++) {
         pthread_mutex_init(&pool->class[i].lock, NULL);
         CDS_INIT_LIST_HEAD(&pool->class[i].partial);
+        pool->class[i].copy_class = (uint8_t)i;
     }
     pthread_mutex_init(&pool->span_lock, NULL);
     pthread_cond_init(&pool->transit_end, NULL);
@@ -142,7 +143,14 @@ int zr_pool_alloc(struct zr_pool *pool, uint32_t bytes, zr_handle *handle)
 
 int zr_pool_alloc_copy(struct zr_pool *pool, uint32_t bytes, zr_handle *handle)
 {
-    return alloc_in_class(pool, zr_size_class_of(&pool->classes, bytes), bytes, true, handle);
+    uint32_t class_nr = zr_size_class_of(&pool->classes, bytes);
+    uint32_t copy_class =
+        atomic_load_explicit(&pool->class[class_nr].copy_class, memory_order_relaxed);
+
+    if (alloc_in_class(pool, copy_class, bytes, true, handle) == 0) {
+        return 0;
+    }
+    return alloc_in_class(pool, class_nr, bytes, true, handle);
 }
 
 int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle)

@@ -39,6 +39,7 @@ struct zr_pool_class {
     uint64_t nr_spans;
     uint64_t nr_objects;
     uint64_t stored_bytes; // sum of the objects' lengths
+    _Atomic uint8_t copy_class; // where copies of its objects go: itself, or a coarser one
 } __attribute__((aligned(64)));
 
 struct zr_pool {
@@ -82,7 +83,7 @@ void zr_pool_fini(struct zr_pool *pool);
 int zr_pool_alloc(struct zr_pool *pool, uint32_t bytes, zr_handle *handle);
 
 // The same for a copy of an object that moves: a span that it needs is a cold one, so that no more
-// of it becomes resident than is used.
+// of it becomes resident than is used.  It goes into the copy_class of its class if it can.
 int zr_pool_alloc_copy(struct zr_pool *pool, uint32_t bytes, zr_handle *handle);
 
 // A zeroed chunk.  0, or -ENOSPC at the limit.

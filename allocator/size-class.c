@@ -7,7 +7,7 @@
 
 void zr_size_classes_init(struct zr_size_classes *classes)
 {
-    uint32_t count, class, units = 0;
+    uint32_t count, class, coarse, units = 0;
 
     memset(classes, 0, sizeof *classes);
 
@@ -27,5 +27,13 @@ void zr_size_classes_init(struct zr_size_classes *classes)
             classes->by_units[units] = (uint8_t) class;
         }
     }
-    classes->object_bytes[classes->nr_classes++] = ZR_CHUNK_BYTES;
+    for (class = coarse = classes->nr_classes - 1; class < classes->nr_classes; class--) {
+        if (classes->object_bytes[class] + ZR_COARSE_BYTES <= classes->object_bytes[coarse]) {
+            coarse = class;
+        }
+        classes->coarse[class] = (uint8_t)coarse;
+    }
+    class = classes->nr_classes++;
+    classes->object_bytes[class] = ZR_CHUNK_BYTES;
+    classes->coarse[class] = (uint8_t)class;
 }

@@ -25,11 +25,13 @@
     128u // smaller ones are rare and their bitmap would cost more than it saves
 #define ZR_CHUNK_BYTES 4096u
 #define ZR_NR_CLASSES_MAX 160
+#define ZR_COARSE_BYTES 64u // where few objects are stored, classes so far apart waste least
 
 struct zr_size_classes {
     uint32_t nr_classes;                            // the chunk class included
     uint16_t object_bytes[ZR_NR_CLASSES_MAX];       // ascending
     uint8_t by_units[ZR_OBJECT_MAX_BYTES / 16 + 1]; // class of a size in 16-byte units
+    uint8_t coarse[ZR_NR_CLASSES_MAX]; // the largest less than ZR_COARSE_BYTES above, or itself
 };
 
 void zr_size_classes_init(struct zr_size_classes *classes);

@@ -74,6 +74,38 @@ START_TEST(objects_of_every_size_are_moved_whole)
 }
 END_TEST
 
+// As the keeper would after two windows.
+static void make_all_quiet(void)
+{
+    for (uint64_t i = 0; i < server.pool.nr_opened_spans; i++) {
+        zr_span_set_quiet_windows(zr_pool_span_at(&server.pool, i), ZR_SPAN_QUIET);
+    }
+}
+
+START_TEST(what_little_is_in_a_class_goes_into_a_coarser_one_once)
+{
+    uint64_t nr_objects, nr_moved;
+
+    start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_zstd);
+    write_both(0, MiB, CONTENT_MIXED);
+    nr_objects = nr_page_objects();
+    make_all_quiet();
+    ck_assert_uint_gt(zr_compactor_pass(&server.compactor, ZR_URGENCY_QUIET), 0);
+    compare_both();
+    ck_assert_uint_eq(nr_page_objects(), nr_objects);
+    for (uint32_t i = 0; i < server.pool.classes.nr_classes; i++) {
+        ck_assert(server.pool.classes.coarse[i] == i || server.pool.class[i].nr_objects == 0);
+    }
+    ck_assert(zr_pool_is_valid(&server.pool));
+
+    nr_moved = server.compactor.nr_moved_pages;
+    make_all_quiet();
+    zr_compactor_pass(&server.compactor, ZR_URGENCY_QUIET);
+    ck_assert_uint_eq(server.compactor.nr_moved_pages, nr_moved);
+    end_device();
+}
+END_TEST
+
 START_TEST(a_dense_pool_is_left_alone)
 {
     start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_lz4);
@@ -233,7 +265,8 @@ START_TEST(a_started_compactor_works_by_itself_and_stops_in_the_middle)
 END_TEST
 
 UNIT_MAIN("compactor", a_pass_empties_sparse_spans_and_every_page_stays,
-          objects_of_every_size_are_moved_whole, a_dense_pool_is_left_alone,
+          objects_of_every_size_are_moved_whole,
+          what_little_is_in_a_class_goes_into_a_coarser_one_once, a_dense_pool_is_left_alone,
           a_writer_finds_room_in_a_pool_that_is_full_of_holes,
           reclaim_says_whether_anything_was_gained, where_a_writer_was_faster_the_copy_is_dropped,
           passes_beside_requests_lose_nothing_and_leave_no_copy,

@@ -378,6 +378,31 @@ START_TEST(only_a_partly_used_span_can_be_isolated_and_only_once)
 }
 END_TEST
 
+START_TEST(a_copy_goes_into_the_copy_class_or_else_its_own)
+{
+    uint32_t class_nr, coarse;
+    zr_handle first, copy, own;
+
+    start_pool(MiB);
+    first = alloc(ZR_OBJECT_MIN_BYTES);
+    class_nr = zr_span_class(zr_pool_span_of(&pool, first));
+    coarse = pool.classes.coarse[class_nr];
+    ck_assert_uint_ne(coarse, class_nr);
+    pool.class[class_nr].copy_class = (uint8_t)coarse;
+    ck_assert_int_eq(zr_pool_alloc_copy(&pool, ZR_OBJECT_MIN_BYTES, &copy), 0);
+    ck_assert_uint_eq(zr_span_class(zr_pool_span_of(&pool, copy)), coarse);
+    ck_assert_uint_eq(zr_handle_length_bytes(copy), ZR_OBJECT_MIN_BYTES);
+    free_one(copy);
+
+    while (zr_pool_alloc(&pool, ZR_OBJECT_MAX_BYTES, &copy) == 0) {
+    }
+    ck_assert_int_eq(zr_pool_alloc_copy(&pool, ZR_OBJECT_MIN_BYTES, &own), 0);
+    ck_assert_uint_eq(zr_span_class(zr_pool_span_of(&pool, own)), class_nr);
+    ck_assert(zr_pool_is_valid(&pool));
+    zr_pool_fini(&pool);
+}
+END_TEST
+
 // ---- Without memory -----------------------------------------------------------------------------
 
 START_TEST(an_init_that_fails_at_any_step_leaves_nothing_behind)
@@ -469,6 +494,7 @@ UNIT_MAIN("pool", a_new_pool_holds_nothing_and_uses_nothing,
           an_isolated_span_gives_no_object_out_until_it_is_put_back,
           a_span_emptied_in_isolation_is_free_when_it_is_put_back,
           only_a_partly_used_span_can_be_isolated_and_only_once,
+          a_copy_goes_into_the_copy_class_or_else_its_own,
           an_init_that_fails_at_any_step_leaves_nothing_behind,
           an_alloc_that_cannot_open_the_arena_is_enospc_and_works_later,
           more_than_the_address_space_is_enomem, no_call_but_init_allocates)

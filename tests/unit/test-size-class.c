@@ -109,8 +109,32 @@ START_TEST(only_what_fits_a_class_below_the_largest_saves_room)
 }
 END_TEST
 
+START_TEST(a_coarse_class_holds_more_by_less_than_a_step_and_is_its_own)
+{
+    uint32_t chunk, class_nr, nr_coarse = 0;
+
+    zr_size_classes_init(&classes);
+    chunk = zr_size_class_chunk(&classes);
+    for (class_nr = 0; class_nr < chunk; class_nr++) {
+        uint32_t coarse = classes.coarse[class_nr];
+
+        ck_assert_uint_le(classes.object_bytes[class_nr], classes.object_bytes[coarse]);
+        ck_assert_uint_lt(classes.object_bytes[coarse] - classes.object_bytes[class_nr],
+                          ZR_COARSE_BYTES);
+        ck_assert_uint_eq(classes.coarse[coarse], coarse);
+        nr_coarse += coarse == class_nr;
+    }
+    ck_assert_uint_lt(nr_coarse, chunk / 2);
+    // Objects of the largest class are told by it to be stored raw, and chunks to be chunks.
+    ck_assert_uint_eq(classes.coarse[chunk - 1], chunk - 1);
+    ck_assert_uint_eq(classes.coarse[chunk - 2], chunk - 2);
+    ck_assert_uint_eq(classes.coarse[chunk], chunk);
+}
+END_TEST
+
 UNIT_MAIN("size-class", every_size_gets_the_smallest_class_that_holds_it, a_class_ends_at_its_size,
           classes_reach_from_the_least_object_to_the_largest_and_then_the_chunk,
           a_class_size_is_aligned_and_the_largest_that_fits_a_span_so_often,
           no_count_of_objects_per_span_is_left_out,
-          only_what_fits_a_class_below_the_largest_saves_room)
+          only_what_fits_a_class_below_the_largest_saves_room,
+          a_coarse_class_holds_more_by_less_than_a_step_and_is_its_own)
