@@ -17,6 +17,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#define ZR_OS_PAGE_BYTES 4096u
+
 enum zr_arena_kind { ZR_ARENA_SHARED, ZR_ARENA_PRIVATE };
 
 struct zr_arena {
@@ -42,5 +44,10 @@ int zr_arena_populate(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
 // Gives the memory of a range of whole OS pages back to the system; the range stays open and reads
 // as zeros.  0 or -errno.  Blocks: tens of microseconds per call, more per call than per byte.
 int zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
+
+static inline size_t zr_round_up_to_os_page(size_t bytes)
+{
+    return (bytes + ZR_OS_PAGE_BYTES - 1) & ~(size_t)(ZR_OS_PAGE_BYTES - 1);
+}
 
 #endif

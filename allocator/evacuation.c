@@ -4,9 +4,8 @@
 
 #include <string.h>
 
-#define NR_BUCKETS 32         // spans by how full they are
-#define OS_PAGE_BYTES 4096u
-#define MIN_CLASS_WASTE OS_PAGE_BYTES // less cannot go back
+#define NR_BUCKETS 32                    // spans by how full they are
+#define MIN_CLASS_WASTE ZR_OS_PAGE_BYTES // less cannot go back
 // A class with less in it wastes a larger part, half an OS page, than a coarser class would.
 #define MIN_CLASS_BYTES 32768u
 
@@ -72,7 +71,8 @@ static uint64_t decide(struct census *census, uint32_t object_bytes, bool is_mer
     return is_urgent ? (uint64_t)census->nr_to_empty << ZR_SPAN_SHIFT : saved;
 }
 
-// Whether what little is in a class goes into a coarser one: not when there may be no room for that.
+// Whether what little is in a class goes into a coarser one: not when there may be no room for
+// that.
 static bool choose_copy_class(struct zr_pool *pool, uint32_t class_nr, const struct census *census,
                               bool is_urgent)
 {
@@ -80,8 +80,8 @@ static bool choose_copy_class(struct zr_pool *pool, uint32_t class_nr, const str
     bool is_merged = !is_urgent && coarse != class_nr &&
                      census->nr_objects * pool->classes.object_bytes[class_nr] < MIN_CLASS_BYTES;
 
-    atomic_store_explicit(&pool->class[class_nr].copy_class,
-                          is_merged ? coarse : (uint8_t)class_nr, memory_order_relaxed);
+    atomic_store_explicit(&pool->class[class_nr].copy_class, is_merged ? coarse : (uint8_t)class_nr,
+                          memory_order_relaxed);
     return is_merged;
 }
 
@@ -113,7 +113,7 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
             census[class_nr].nr_spans[bucket_of(span, object_bytes)]++;
             census[class_nr].nr_used += zr_span_nr_used(span);
             census[class_nr].resident_bytes +=
-                (zr_span_high_water(span) * object_bytes + OS_PAGE_BYTES - 1) & ~(OS_PAGE_BYTES - 1);
+                zr_round_up_to_os_page((size_t)zr_span_high_water(span) * object_bytes);
         }
     }
     for (class_nr = 0; class_nr < pool->classes.nr_classes; class_nr++) {

@@ -15,8 +15,6 @@
 #define BATCH_SPANS 64        // populated, or given back, with one hold of the span lock
 #define LOOKS_PER_CLASS 64    // spans looked at in a window, with one hold of the class lock
 #define TAILS_PER_CLASS 8     // of them those whose memory is given back
-#define MIN_TAIL_BYTES 4096u  // an OS page
-#define OS_PAGE_BYTES 4096u
 
 static int compare_u64(const void *a, const void *b)
 {
@@ -105,11 +103,6 @@ static void move_spans(struct zr_pool *pool, struct cds_list_head *from, struct 
     }
 }
 
-static size_t round_up_to_os_page(size_t bytes)
-{
-    return (bytes + OS_PAGE_BYTES - 1) / OS_PAGE_BYTES * OS_PAGE_BYTES;
-}
-
 // Chunks are pages that nobody moves: those that are free below the span's end go back by
 // themselves.
 static void release_free_chunks(struct zr_pool *pool, size_t offset, uint64_t used, uint32_t end)
@@ -138,9 +131,9 @@ static void release_unused(struct zr_pool *pool, uint32_t class_nr, struct zr_sp
     }
     // Frees go on, but nothing is handed out of it now: what is unused stays so.
     pthread_mutex_lock(&class->lock);
-    end = round_up_to_os_page(zr_span_high_water(span) * (size_t)span->object_bytes);
+    end = zr_round_up_to_os_page(zr_span_high_water(span) * (size_t)span->object_bytes);
     zr_span_set_high_water(span, zr_span_end(span));
-    start = round_up_to_os_page(zr_span_high_water(span) * (size_t)span->object_bytes);
+    start = zr_round_up_to_os_page(zr_span_high_water(span) * (size_t)span->object_bytes);
     used = span->used[0];
     pthread_mutex_unlock(&class->lock);
     if (end > start) {
@@ -175,7 +168,7 @@ static void release_unused_of_class(struct zr_pool *pool, uint32_t class_nr)
             zr_span_set_quiet_windows(span, zr_span_quiet_windows(span) + 1);
         }
         if (zr_span_is_quiet(span) &&
-            (tail * span->object_bytes >= MIN_TAIL_BYTES ||
+            (tail * span->object_bytes >= ZR_OS_PAGE_BYTES ||
              (!was_quiet && class_nr == zr_size_class_chunk(&pool->classes)))) {
             quiet[nr++] = span;
         }

@@ -38,7 +38,7 @@ struct zr_pool_class {
     struct cds_list_head partial; // spans that have both used and free objects
     uint64_t nr_spans;
     uint64_t nr_objects;
-    uint64_t stored_bytes; // sum of the objects' lengths
+    uint64_t stored_bytes;      // sum of the objects' lengths
     _Atomic uint8_t copy_class; // where copies of its objects go: itself, or a coarser one
 } __attribute__((aligned(64)));
 

@@ -27,7 +27,7 @@ void zr_size_classes_init(struct zr_size_classes *classes)
             classes->by_units[units] = (uint8_t) class;
         }
     }
-    for (class = coarse = classes->nr_classes - 1; class < classes->nr_classes; class--) {
+    for (class = coarse = classes->nr_classes - 1; class < classes->nr_classes; class --) {
         if (classes->object_bytes[class] + ZR_COARSE_BYTES <= classes->object_bytes[coarse]) {
             coarse = class;
         }
@@ -35,5 +35,5 @@ void zr_size_classes_init(struct zr_size_classes *classes)
     }
     class = classes->nr_classes++;
     classes->object_bytes[class] = ZR_CHUNK_BYTES;
-    classes->coarse[class] = (uint8_t)class;
+    classes->coarse[class] = (uint8_t) class;
 }
