@@ -4,8 +4,7 @@
 // The whole server, over a Unix socket: zramswap beside nbdkit's null plugin (the transport alone),
 // its memory plugin, and that with zstd.  All run at once and take turns.
 #include "codec-loop.h"
-#include "nbd-server.h"
-#include "nbd-stream.h"
+#include "nbd-load.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,70 +32,30 @@ struct subject {
 
 static struct subject subjects[NR_SERVERS];
 static struct bench_pages pages;
-static struct bench_samples stream_samples[NR_CONNECTIONS], turn_samples;
 static struct bench_samples pooled[NR_SERVERS]; // for the pictures
 static struct codec_loop codec_loops[NR_SERVERS];
 static unsigned nr_rounds;
 static const char *only; // run the tests whose name contains this
 
-// What a stream's requests are like; its opaque.
-struct load {
-    const char *name;
-    int kind;
-    uint32_t bytes;
-    uint64_t start, length; // of the disk
-    bool is_sequential;     // once through, then the end
-};
-
-static bool next_request(struct nbd_stream *stream, struct nbd_request *request)
-{
-    const struct load *load = stream->opaque;
-    uint64_t nr_places = load->length / load->bytes;
-    uint64_t place =
-        load->is_sequential ? stream->nr_issued : bench_random_below(&stream->rng, nr_places);
-
-    if (place >= nr_places) {
-        return false;
-    }
-    *request = (struct nbd_request){
-        .kind = load->kind,
-        .offset = load->start + place * load->bytes,
-        .bytes = load->bytes,
-    };
-    if (load->kind == NBD_STREAM_WRITE) {
-        uint64_t index =
-            load->is_sequential ? request->offset / BENCH_PAGE_BYTES : bench_random(&stream->rng);
-
-        request->data = bench_page_run(&pages, index, load->bytes / BENCH_PAGE_BYTES);
-    }
-    return true;
-}
-
-static const struct load fill_data = {"fill", NBD_STREAM_WRITE, LARGE_BYTES, 0, DATA_BYTES, true};
-static const struct load fill_trim = {"fill",     NBD_STREAM_WRITE, LARGE_BYTES,
-                                      DATA_BYTES, TRIM_BYTES,       true};
+static const struct nbd_load fill_data = {"fill", NBD_STREAM_WRITE, LARGE_BYTES,
+                                          0,      DATA_BYTES,       true};
+static const struct nbd_load fill_trim = {"fill",     NBD_STREAM_WRITE, LARGE_BYTES,
+                                          DATA_BYTES, TRIM_BYTES,       true};
 
 static struct nbd_stream make_stream(const struct subject *subject, unsigned connection,
-                                     const struct load *load, unsigned depth)
+                                     const struct nbd_load *load, unsigned depth)
 {
     return (struct nbd_stream){
         .nbd = subject->connections[connection],
         .depth = depth,
-        .next = next_request,
+        .next = nbd_load_next,
         .opaque = (void *)load,
         .rng = {connection + 1},
     };
 }
 
-static void run_once(const struct subject *subject, const struct load *load)
-{
-    struct nbd_stream stream = make_stream(subject, 0, load, 4);
-
-    nbd_streams_run(&stream, 1);
-}
-
 // What was written in order reads back.
-static void verify(const struct subject *subject, const struct load *load)
+static void verify(const struct subject *subject, const struct nbd_load *load)
 {
     unsigned char *buffer = bench_alloc(load->bytes);
     uint64_t offset;
@@ -144,8 +103,8 @@ static void start_servers(const char *plugin)
         }
         bench_progress("server %s: fill and read back", subjects[i].server.name);
         if (subjects[i].keeps_data) {
-            run_once(&subjects[i], &fill_data);
-            run_once(&subjects[i], &fill_trim);
+            nbd_load_run(&fill_data, subjects[i].connections[0]);
+            nbd_load_run(&fill_trim, subjects[i].connections[0]);
             verify(&subjects[i], &fill_data);
             verify(&subjects[i], &fill_trim);
         }
@@ -167,59 +126,9 @@ static void stop_servers(void)
 
 // ---- tests -------------------------------------------------------------------------------------
 
-struct turn {
-    double requests_per_s, p50_us, p99_us, cpu_us;
-};
-
-// Runs the streams; what they took of the server, and what the first nr_counted of them saw.
-static struct turn run_turn(const struct subject *subject, struct nbd_stream *streams,
-                            unsigned nr_streams, unsigned nr_counted)
-{
-    uint64_t cpu = bench_process_cpu_ns(subject->server.pid);
-    uint64_t nr_done = 0;
-    struct turn turn = {0};
-    unsigned i;
-
-    for (i = 0; i < nr_streams; i++) {
-        bench_samples_clear(&stream_samples[i]);
-        streams[i].latencies_ns = &stream_samples[i];
-    }
-    nbd_streams_run(streams, nr_streams);
-    cpu = bench_process_cpu_ns(subject->server.pid) - cpu;
-    bench_samples_clear(&turn_samples);
-    for (i = 0; i < nr_streams; i++) {
-        nr_done += streams[i].nr_done;
-        if (i < nr_counted) {
-            bench_samples_append(&turn_samples, &stream_samples[i]);
-            turn.requests_per_s += (double)streams[i].nr_done * 1e9 / (double)streams[i].elapsed_ns;
-        }
-    }
-    turn.p50_us = bench_samples_percentile(&turn_samples, 50) / 1e3;
-    turn.p99_us = bench_samples_percentile(&turn_samples, 99) / 1e3;
-    turn.cpu_us = (double)cpu / 1e3 / (double)nr_done;
-    return turn;
-}
-
-static void record_latency(const char *what, const struct subject *subject, const struct turn *turn)
-{
-    const char *name = subject->server.name;
-
-    bench_add(bench_row(what, name, "µs p50", BENCH_LOWER), turn->p50_us);
-    bench_add(bench_row(what, name, "µs p99", BENCH_LOWER), turn->p99_us);
-}
-
-static void record(const char *what, const struct subject *subject, const struct turn *turn)
-{
-    const char *name = subject->server.name;
-
-    bench_add(bench_row(what, name, "requests/s", BENCH_HIGHER), turn->requests_per_s);
-    record_latency(what, subject, turn);
-    bench_add(bench_row(what, name, "µs server CPU", BENCH_LOWER), turn->cpu_us);
-}
-
 // What zramswap adds to the sum of null and the codec.
-static void record_excess(const char *what, unsigned i, const struct turn *turn,
-                          const struct turn *null, double codec_us)
+static void record_excess(const char *what, unsigned i, const struct nbd_turn *turn,
+                          const struct nbd_turn *null, double codec_us)
 {
     const char *name = subjects[i].server.name;
 
@@ -256,9 +165,9 @@ static void clear_pooled(void)
 }
 
 // Random requests of one kind on nr_connections, depth each.
-static void test_random(const struct load *load, unsigned nr_connections, unsigned depth)
+static void test_random(const struct nbd_load *load, unsigned nr_connections, unsigned depth)
 {
-    struct turn turns[NR_SERVERS];
+    struct nbd_turn turns[NR_SERVERS];
     char what[80];
     unsigned round, turn, i;
 
@@ -279,10 +188,10 @@ static void test_random(const struct load *load, unsigned nr_connections, unsign
                 streams[i].duration_ns = round > 0 ? TURN_NS : TURN_NS / 3;
                 streams[i].rng.state += UINT64_C(100) * (round + 1);
             }
-            turns[nr] = run_turn(&subjects[nr], streams, nr_connections, nr_connections);
+            turns[nr] = nbd_turn_run(&subjects[nr].server, streams, nr_connections, nr_connections);
             if (round > 0) { // the first round warms up
-                record(what, &subjects[nr], &turns[nr]);
-                bench_samples_append(&pooled[nr], &turn_samples);
+                nbd_turn_record(what, subjects[nr].server.name, &turns[nr]);
+                bench_samples_append(&pooled[nr], turns[nr].samples);
             }
         }
         for (i = 0; round > 0 && i < NR_SERVERS; i++) {
@@ -303,12 +212,12 @@ static void test_random(const struct load *load, unsigned nr_connections, unsign
 static void refill(const struct subject *subject)
 {
     if (subject->keeps_data) {
-        run_once(subject, &fill_trim);
+        nbd_load_run(&fill_trim, subject->connections[0]);
     }
 }
 
 // Trims of stored pages, one after the other.
-static void test_trims(const struct load *load)
+static void test_trims(const struct nbd_load *load)
 {
     unsigned round, turn;
 
@@ -320,19 +229,19 @@ static void test_trims(const struct load *load)
         for (turn = 0; turn < NR_SERVERS; turn++) {
             const struct subject *subject = &subjects[(turn + round) % NR_SERVERS];
             struct nbd_stream stream = make_stream(subject, 0, load, 1);
-            struct turn result;
+            struct nbd_turn result;
 
             refill(subject);
-            result = run_turn(subject, &stream, 1, 1);
+            result = nbd_turn_run(&subject->server, &stream, 1, 1);
             if (round > 0) {
-                record(load->name, subject, &result);
+                nbd_turn_record(load->name, subject->server.name, &result);
             }
         }
     }
 }
 
 // One connection reads, one page at a time, while another one does what other says.
-static void test_mixed(const char *what, const struct load *reads, const struct load *other,
+static void test_mixed(const char *what, const struct nbd_load *reads, const struct nbd_load *other,
                        unsigned depth, uint64_t pace_ns)
 {
     unsigned round, turn;
@@ -350,7 +259,7 @@ static void test_mixed(const char *what, const struct load *reads, const struct 
                 make_stream(subject, 0, reads, 1),
                 make_stream(subject, 1, other, depth),
             };
-            struct turn result;
+            struct nbd_turn result;
 
             streams[1].pace_ns = pace_ns;
             streams[0].duration_ns = MIXED_TURN_NS;
@@ -360,13 +269,13 @@ static void test_mixed(const char *what, const struct load *reads, const struct 
                 streams[0].duration_ns = other->length / other->bytes * pace_ns;
                 refill(subject);
             }
-            result = run_turn(subject, streams, 2, 1);
+            result = nbd_turn_run(&subject->server, streams, 2, 1);
             if (round > 0) {
-                record_latency(what, subject, &result);
+                nbd_turn_record_latency(what, subject->server.name, &result);
                 bench_add(
                     bench_row(what, subject->server.name, "others' requests/s", BENCH_NEITHER),
                     (double)streams[1].nr_done * 1e9 / (double)streams[1].elapsed_ns);
-                bench_samples_append(&pooled[nr], &turn_samples);
+                bench_samples_append(&pooled[nr], result.samples);
             }
         }
     }
@@ -379,17 +288,17 @@ static const char *const while_trims = "4 KiB reads while another trims 2 MiB, 2
 
 static void run_tests(void)
 {
-    static const struct load reads = {
+    static const struct nbd_load reads = {
         "4 KiB random reads", NBD_STREAM_READ, BENCH_PAGE_BYTES, 0, DATA_BYTES, false};
-    static const struct load writes = {
+    static const struct nbd_load writes = {
         "4 KiB random writes", NBD_STREAM_WRITE, BENCH_PAGE_BYTES, 0, DATA_BYTES, false};
-    static const struct load large = {
+    static const struct nbd_load large = {
         "128 KiB writes", NBD_STREAM_WRITE, LARGE_BYTES, 0, DATA_BYTES, false};
-    static const struct load trims_1m = {"1 MiB trims", NBD_STREAM_TRIM, 1u << 20,
-                                         DATA_BYTES,    TRIM_BYTES,      true};
-    static const struct load trims_2m = {"2 MiB trims", NBD_STREAM_TRIM, 2u << 20,
-                                         DATA_BYTES,    TRIM_BYTES,      true};
-    const struct load *const random_loads[] = {&reads, &writes, &large};
+    static const struct nbd_load trims_1m = {"1 MiB trims", NBD_STREAM_TRIM, 1u << 20,
+                                             DATA_BYTES,    TRIM_BYTES,      true};
+    static const struct nbd_load trims_2m = {"2 MiB trims", NBD_STREAM_TRIM, 2u << 20,
+                                             DATA_BYTES,    TRIM_BYTES,      true};
+    const struct nbd_load *const random_loads[] = {&reads, &writes, &large};
     unsigned i;
 
     for (i = 0; i < 3; i++) {
@@ -488,11 +397,8 @@ int main(int argc, char *argv[])
     nr_rounds = arguments.nr_rounds;
     only = arguments.only;
     bench_pages_load(&pages, arguments.pages_path);
+    nbd_load_init(&pages, NR_CONNECTIONS, 1u << 18);
     start_servers(arguments.plugin);
-    for (i = 0; i < NR_CONNECTIONS; i++) {
-        bench_samples_init(&stream_samples[i], 1u << 18);
-    }
-    bench_samples_init(&turn_samples, NR_CONNECTIONS << 18);
     for (i = 0; i < NR_SERVERS; i++) {
         bench_samples_init(&pooled[i], 1u << 20);
         if (subjects[i].codec) {
