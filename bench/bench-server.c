@@ -39,10 +39,10 @@ static struct codec_loop codec_loops[NR_SERVERS];
 static unsigned nr_rounds;
 static const char *only; // run the tests whose name contains this
 
-static const struct nbd_load fill_data = {"fill", NBD_STREAM_WRITE, LARGE_BYTES,
-                                          0,      DATA_BYTES,       true};
-static const struct nbd_load fill_trim = {"fill",     NBD_STREAM_WRITE, LARGE_BYTES,
-                                          DATA_BYTES, TRIM_BYTES,       true};
+static const struct nbd_load fill_data = {
+    "fill", NBD_STREAM_WRITE, LARGE_BYTES, 0, DATA_BYTES, true, 0};
+static const struct nbd_load fill_trim = {
+    "fill", NBD_STREAM_WRITE, LARGE_BYTES, DATA_BYTES, TRIM_BYTES, true, 0};
 
 static struct nbd_stream make_stream(const struct subject *subject, unsigned connection,
                                      const struct nbd_load *load, unsigned depth)
@@ -54,27 +54,6 @@ static struct nbd_stream make_stream(const struct subject *subject, unsigned con
         .opaque = (void *)load,
         .rng = {connection + 1},
     };
-}
-
-// What was written in order reads back.
-static void verify(const struct subject *subject, const struct nbd_load *load)
-{
-    unsigned char *buffer = bench_alloc(load->bytes);
-    uint64_t offset;
-
-    for (offset = load->start; offset < load->start + load->length; offset += load->bytes) {
-        const unsigned char *expected =
-            bench_page_run(&pages, offset / BENCH_PAGE_BYTES, load->bytes / BENCH_PAGE_BYTES);
-
-        if (nbd_pread(subject->connections[0], buffer, load->bytes, offset, 0) < 0) {
-            bench_die("%s: %s", subject->server.name, nbd_get_error());
-        }
-        if (memcmp(buffer, expected, load->bytes) != 0) {
-            bench_die("%s: other data at %llu than was written", subject->server.name,
-                      (unsigned long long)offset);
-        }
-    }
-    bench_free(buffer, load->bytes);
 }
 
 static void start_servers(const char *plugin)
@@ -108,8 +87,8 @@ static void start_servers(const char *plugin)
         if (subjects[i].keeps_data) {
             nbd_load_run(&fill_data, subjects[i].connections[0]);
             nbd_load_run(&fill_trim, subjects[i].connections[0]);
-            verify(&subjects[i], &fill_data);
-            verify(&subjects[i], &fill_trim);
+            nbd_load_verify(&fill_data, subjects[i].connections[0]);
+            nbd_load_verify(&fill_trim, subjects[i].connections[0]);
         }
     }
 }
@@ -301,15 +280,15 @@ static const char *const while_trims = "4 KiB reads while another trims 2 MiB, 2
 static void run_tests(void)
 {
     static const struct nbd_load reads = {
-        "4 KiB random reads", NBD_STREAM_READ, BENCH_PAGE_BYTES, 0, DATA_BYTES, false};
+        "4 KiB random reads", NBD_STREAM_READ, BENCH_PAGE_BYTES, 0, DATA_BYTES, false, 0};
     static const struct nbd_load writes = {
-        "4 KiB random writes", NBD_STREAM_WRITE, BENCH_PAGE_BYTES, 0, DATA_BYTES, false};
+        "4 KiB random writes", NBD_STREAM_WRITE, BENCH_PAGE_BYTES, 0, DATA_BYTES, false, 0};
     static const struct nbd_load large = {
-        "128 KiB writes", NBD_STREAM_WRITE, LARGE_BYTES, 0, DATA_BYTES, false};
-    static const struct nbd_load trims_1m = {"1 MiB trims", NBD_STREAM_TRIM, 1u << 20,
-                                             DATA_BYTES,    TRIM_BYTES,      true};
-    static const struct nbd_load trims_2m = {"2 MiB trims", NBD_STREAM_TRIM, 2u << 20,
-                                             DATA_BYTES,    TRIM_BYTES,      true};
+        "128 KiB writes", NBD_STREAM_WRITE, LARGE_BYTES, 0, DATA_BYTES, false, 0};
+    static const struct nbd_load trims_1m = {
+        "1 MiB trims", NBD_STREAM_TRIM, 1u << 20, DATA_BYTES, TRIM_BYTES, true, 0};
+    static const struct nbd_load trims_2m = {
+        "2 MiB trims", NBD_STREAM_TRIM, 2u << 20, DATA_BYTES, TRIM_BYTES, true, 0};
     const struct nbd_load *const random_loads[] = {&reads, &writes, &large};
     unsigned i;
 

@@ -2,6 +2,8 @@
 // Copyright the zramswap authors
 #include "nbd-load.h"
 
+#include <string.h>
+
 static const struct bench_pages *pages;
 static struct bench_samples stream_samples[NBD_LOAD_STREAMS_MAX], turn_samples;
 
@@ -14,6 +16,13 @@ void nbd_load_init(const struct bench_pages *all_pages, unsigned nr_streams, siz
         bench_samples_init(&stream_samples[i], nr_samples);
     }
     bench_samples_init(&turn_samples, nr_streams * nr_samples);
+}
+
+// What a sequential load writes there.
+static const unsigned char *page_run_at(const struct nbd_load *load, uint64_t offset)
+{
+    return bench_page_run(pages, load->first_page + offset / BENCH_PAGE_BYTES,
+                          load->bytes / BENCH_PAGE_BYTES);
 }
 
 bool nbd_load_next(struct nbd_stream *stream, struct nbd_request *request)
@@ -32,10 +41,9 @@ bool nbd_load_next(struct nbd_stream *stream, struct nbd_request *request)
         .bytes = load->bytes,
     };
     if (load->kind == NBD_STREAM_WRITE) {
-        uint64_t index =
-            load->is_sequential ? request->offset / BENCH_PAGE_BYTES : bench_random(&stream->rng);
-
-        request->data = bench_page_run(pages, index, load->bytes / BENCH_PAGE_BYTES);
+        request->data = load->is_sequential ? page_run_at(load, request->offset)
+                                            : bench_page_run(pages, bench_random(&stream->rng),
+                                                             load->bytes / BENCH_PAGE_BYTES);
     }
     return true;
 }
@@ -50,6 +58,22 @@ void nbd_load_run(const struct nbd_load *load, struct nbd_handle *nbd)
     };
 
     nbd_streams_run(&stream, 1);
+}
+
+void nbd_load_verify(const struct nbd_load *load, struct nbd_handle *nbd)
+{
+    unsigned char *buffer = bench_alloc(load->bytes);
+    uint64_t offset;
+
+    for (offset = load->start; offset < load->start + load->length; offset += load->bytes) {
+        if (nbd_pread(nbd, buffer, load->bytes, offset, 0) < 0) {
+            bench_die("%s", nbd_get_error());
+        }
+        if (memcmp(buffer, page_run_at(load, offset), load->bytes) != 0) {
+            bench_die("other data at %llu than was written", (unsigned long long)offset);
+        }
+    }
+    bench_free(buffer, load->bytes);
 }
 
 struct nbd_turn nbd_turn_run(const struct nbd_server *server, struct nbd_stream *streams,

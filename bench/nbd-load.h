@@ -17,6 +17,7 @@ struct nbd_load {
     uint32_t bytes;
     uint64_t start, length; // of the disk
     bool is_sequential;     // once through, then the end
+    uint64_t first_page;    // of the page file, to the disk's start when in order
 };
 
 // Before anything else here: writes take their data from pages; of a stream that runs in a turn, so
@@ -25,8 +26,9 @@ void nbd_load_init(const struct bench_pages *pages, unsigned nr_streams, size_t 
 
 bool nbd_load_next(struct nbd_stream *stream, struct nbd_request *request); // for a stream
 
-// All of a sequential load, untimed.
+// All of a sequential load, untimed, and whether it reads back: dies if not.
 void nbd_load_run(const struct nbd_load *load, struct nbd_handle *nbd);
+void nbd_load_verify(const struct nbd_load *load, struct nbd_handle *nbd);
 
 struct nbd_turn {
     double requests_per_s, p50_us, p99_us, cpu_us;
