@@ -14,6 +14,8 @@ SUBJECTS = [
     "codec loop lz4", "engine lz4", "zram lz4", "codec loop zstd", "engine zstd",
     "null", "null, one thread", "memory", "memory zstd", "zramswap lz4", "zramswap zstd",
     "zram lz4, told to compact", "synchronous", "batch", "whole leaf", "lz4", "zstd",
+    "Unix socket", "nbdkit -t 1", "TCP", "both on one CPU", "each on its own CPU",
+    "1 connection", "2 connections", "4 connections",
 ]
 
 
