@@ -353,14 +353,14 @@ static void add_curves(const struct nbd_load *load)
     unsigned subject, i;
 
     for (subject = NULL_ONE_THREAD; subject < NR_SUBJECTS; subject++) {
-        snprintf(chart, sizeof chart, "%s, one at a time, all exports: µs server CPU", load->name);
+        snprintf(chart, sizeof chart, "%s, one at a time: exports: µs server CPU", load->name);
         for (i = 0; i < NR_EXPORT_COUNTS; i++) {
             name_exports_work(what, is_write, false, export_counts[i]);
             add_point(chart, subject, "µs server CPU", what, export_counts[i]);
         }
     }
     for (subject = 0; subject < NR_SUBJECTS; subject++) {
-        snprintf(chart, sizeof chart, "%s, depth 16, connections: requests/s", load->name);
+        snprintf(chart, sizeof chart, "%s, depth 16: connections: requests/s", load->name);
         for (i = 0; i < NR_CONNECTION_COUNTS; i++) {
             name_connections_work(what, load, 16, connection_counts[i]);
             add_point(chart, subject, "requests/s", what, connection_counts[i]);
