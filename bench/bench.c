@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,6 +220,25 @@ uint64_t bench_run_threads(unsigned nr, void (*work)(void *arg, unsigned index),
     pthread_barrier_destroy(&ready);
     free(threads);
     return end - start;
+}
+
+bool bench_run_on_cpu(int nr)
+{
+    static cpu_set_t all;
+    cpu_set_t one;
+    int cpu;
+
+    if (CPU_COUNT(&all) == 0 && sched_getaffinity(0, sizeof all, &all) < 0) {
+        bench_die("sched_getaffinity: %s", strerror(errno));
+    }
+    CPU_ZERO(&one);
+    for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &all) && nr-- == 0) {
+            CPU_SET(cpu, &one);
+        }
+    }
+    return sched_setaffinity(0, sizeof one, CPU_COUNT(&one) > 0 ? &one : &all) == 0 &&
+           CPU_COUNT(&one) > 0;
 }
 
 void bench_samples_init(struct bench_samples *samples, size_t capacity)

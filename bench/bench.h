@@ -77,6 +77,10 @@ static inline const unsigned char *bench_page_run(const struct bench_pages *page
 // all are ready to when the last is done.
 uint64_t bench_run_threads(unsigned nr, void (*work)(void *arg, unsigned index), void *arg);
 
+// From now on the caller runs on this CPU alone (counted from 0 among those that it was allowed at
+// first), and so does what it starts; -1: on all of them again.  False if there are not so many.
+bool bench_run_on_cpu(int nr);
+
 // ---- samples -----------------------------------------------------------------------------------
 struct bench_samples {
     uint32_t *values;

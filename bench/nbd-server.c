@@ -6,31 +6,79 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NR_ARGUMENTS_MAX 20
+#define LISTEN_FD 3 // of systemd's socket activation
 
 static char folder[] = "/tmp/zramswap-bench-XXXXXX";
 static unsigned nr_started;
 
 static void remove_folder(void)
 {
-    rmdir(folder); // nbdkit removes its socket
+    char path[108];
+
+    for (; nr_started > 0; nr_started--) {
+        snprintf(path, sizeof path, "%s/%u", folder, nr_started);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
+// What listen_fd listens on is handed over as systemd would, so that clients may connect at once:
+// they wait until nbdkit is ready.
+static void run_nbdkit(int listen_fd, const char *const *arguments)
+{
+    const char *argv[NBD_SERVER_ARGUMENTS_MAX + 4] = {"nbdkit", "--foreground",
+                                                      "--exit-with-parent"};
+    unsigned nr = 0;
+    char pid[20];
+
+    do {
+        if (nr > NBD_SERVER_ARGUMENTS_MAX) {
+            bench_die("too many arguments for nbdkit");
+        }
+        argv[3 + nr] = arguments[nr];
+    } while (arguments[nr++]);
+    snprintf(pid, sizeof pid, "%d", getpid());
+    if (dup2(listen_fd, LISTEN_FD) < 0 || setenv("LISTEN_PID", pid, 1) < 0 ||
+        setenv("LISTEN_FDS", "1", 1) < 0) {
+        bench_die("%s", strerror(errno));
+    }
+    execvp("nbdkit", (char *const *)argv);
+    bench_die("nbdkit: %s (install the Debian package nbdkit)", strerror(errno));
+}
+
+static void start(struct nbd_server *server, struct sockaddr *address, socklen_t address_bytes,
+                  const char *const *arguments)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM, 0);
+
+    if (fd < 0 || bind(fd, address, address_bytes) < 0 || listen(fd, SOMAXCONN) < 0 ||
+        getsockname(fd, address, &address_bytes) < 0) {
+        bench_die("cannot listen: %s", strerror(errno));
+    }
+    server->pid = fork();
+    if (server->pid < 0) {
+        bench_die("fork: %s", strerror(errno));
+    }
+    if (server->pid == 0) {
+        run_nbdkit(fd, arguments);
+    }
+    close(fd);
 }
 
 void nbd_server_start(struct nbd_server *server, const char *name, const char *const *arguments)
 {
-    // Ends with its parent, so that nothing is left behind even if this process is killed.
-    const char *argv[NR_ARGUMENTS_MAX] = {"nbdkit", "--foreground", "--exit-with-parent", "--unix",
-                                          server->socket};
-    unsigned nr = 5;
-    unsigned tries;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     if (nr_started++ == 0) {
         if (!mkdtemp(folder)) {
@@ -39,24 +87,23 @@ void nbd_server_start(struct nbd_server *server, const char *name, const char *c
         atexit(remove_folder);
     }
     server->name = name;
-    snprintf(server->socket, sizeof server->socket, "%s/%u", folder, nr_started);
-    while (*arguments && nr < NR_ARGUMENTS_MAX - 1) {
-        argv[nr++] = *arguments++;
-    }
-    server->pid = fork();
-    if (server->pid < 0) {
-        bench_die("fork: %s", strerror(errno));
-    }
-    if (server->pid == 0) {
-        execvp("nbdkit", (char *const *)argv);
-        bench_die("nbdkit: %s (install the Debian package nbdkit)", strerror(errno));
-    }
-    for (tries = 0; access(server->socket, F_OK) < 0; tries++) {
-        if (tries > 500 || waitpid(server->pid, NULL, WNOHANG) != 0) {
-            bench_die("nbdkit %s did not start", argv[5]);
-        }
-        usleep(20000);
-    }
+    server->port = 0;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/%u", folder, nr_started);
+    memcpy(server->socket, address.sun_path, sizeof server->socket);
+    start(server, (struct sockaddr *)&address, sizeof address, arguments);
+}
+
+void nbd_server_start_tcp(struct nbd_server *server, const char *name, const char *const *arguments)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+
+    server->name = name;
+    server->socket[0] = '\0';
+    start(server, (struct sockaddr *)&address, sizeof address, arguments);
+    server->port = ntohs(address.sin_port);
 }
 
 void nbd_server_stop(struct nbd_server *server)
@@ -69,10 +116,14 @@ void nbd_server_stop(struct nbd_server *server)
 struct nbd_handle *nbd_server_connect(const struct nbd_server *server, const char *export)
 {
     struct nbd_handle *nbd = nbd_create();
+    char port[8];
 
+    snprintf(port, sizeof port, "%u", server->port);
     // Our requests are right; checking and clearing would only cost the client's time.
     if (!nbd || nbd_set_strict_mode(nbd, 0) < 0 || nbd_set_pread_initialize(nbd, false) < 0 ||
-        nbd_set_export_name(nbd, export) < 0 || nbd_connect_unix(nbd, server->socket) < 0) {
+        nbd_set_export_name(nbd, export) < 0 ||
+        (server->port ? nbd_connect_tcp(nbd, "127.0.0.1", port)
+                      : nbd_connect_unix(nbd, server->socket)) < 0) {
         bench_die("%s: %s", server->name, nbd_get_error());
     }
     return nbd;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// An nbdkit on a private Unix socket, started for a benchmark and ended with it.
+// An nbdkit on a private socket, started for a benchmark and ended with it.
 #ifndef ZR_BENCH_NBD_SERVER_H
 #define ZR_BENCH_NBD_SERVER_H
 
@@ -13,11 +13,16 @@ struct nbd_server {
     const char *name;
     pid_t pid;
     char socket[108];
+    uint16_t port; // on loopback; 0: it serves on the Unix socket
 };
 
-// arguments: the plugin and its parameters, NULL at the end, at most 13 of them.  Dies if the
-// server does not come up.  However this process ends, the server ends with it.
+#define NBD_SERVER_ARGUMENTS_MAX 1024
+
+// arguments: the plugin and its parameters, NULL at the end.  Clients may connect at once, and fail
+// if the server does not come up.  However this process ends, the server ends with it.
 void nbd_server_start(struct nbd_server *server, const char *name, const char *const *arguments);
+void nbd_server_start_tcp(struct nbd_server *server, const char *name,
+                          const char *const *arguments);
 void nbd_server_stop(struct nbd_server *server);
 
 // Ready for requests; dies on failure, as everything here does.

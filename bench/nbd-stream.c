@@ -12,6 +12,7 @@ struct place {
     struct runner *runner;
     uint64_t start_ns;
     unsigned char *buffer; // for reads
+    bool is_background;
     struct place *next_free;
 };
 
@@ -27,16 +28,22 @@ static int done(void *user_data, int *error)
 {
     struct place *place = user_data;
     struct runner *runner = place->runner;
+    struct nbd_stream *stream = runner->stream;
 
-    if (*error == ENOSPC && runner->stream->may_be_refused) {
-        runner->stream->nr_refused++;
+    if (*error == ENOSPC && stream->may_be_refused) {
+        stream->nr_refused++;
     } else if (*error != 0) {
         bench_die("a request failed: %s", strerror(*error));
     }
-    if (runner->stream->latencies_ns) {
-        bench_samples_add(runner->stream->latencies_ns, bench_now_ns() - place->start_ns);
+    if (place->is_background) {
+        stream->nr_background_in_flight--;
+        stream->nr_background_done++;
+    } else {
+        if (stream->latencies_ns) {
+            bench_samples_add(stream->latencies_ns, bench_now_ns() - place->start_ns);
+        }
+        stream->nr_done++;
     }
-    runner->stream->nr_done++;
     runner->nr_in_flight--;
     place->next_free = runner->free;
     runner->free = place;
@@ -53,6 +60,8 @@ static void issue(struct runner *runner, const struct nbd_request *request)
     runner->free = place->next_free;
     runner->nr_in_flight++;
     runner->stream->nr_issued++;
+    runner->stream->nr_background_in_flight += request->is_background;
+    place->is_background = request->is_background;
     place->start_ns = bench_now_ns();
     switch (request->kind) {
     case NBD_STREAM_READ:
@@ -110,17 +119,12 @@ static void run_stream(void *arg, unsigned index)
 {
     struct nbd_stream *stream = (struct nbd_stream *)arg + index;
     struct runner runner = {.stream = stream};
-    size_t buffers_bytes = (size_t)stream->depth * BUFFER_BYTES;
-    unsigned char *buffers = bench_alloc(buffers_bytes);
     unsigned i;
 
-    if (stream->depth == 0 || stream->depth > NBD_STREAM_DEPTH_MAX) {
-        bench_die("depth %u", stream->depth);
-    }
     for (i = 0; i < stream->depth; i++) {
         runner.places[i] = (struct place){
             .runner = &runner,
-            .buffer = buffers + (size_t)i * BUFFER_BYTES,
+            .buffer = stream->buffers + (size_t)i * BUFFER_BYTES,
             .next_free = runner.free,
         };
         runner.free = &runner.places[i];
@@ -128,11 +132,32 @@ static void run_stream(void *arg, unsigned index)
     stream->nr_issued = 0;
     stream->nr_done = 0;
     stream->nr_refused = 0;
+    stream->nr_background_done = 0;
+    stream->nr_background_in_flight = 0;
     run(&runner);
-    bench_free(buffers, buffers_bytes);
 }
 
 void nbd_streams_run(struct nbd_stream *streams, unsigned nr_streams)
 {
+    static unsigned char *buffers; // kept: touching them again each time would take long
+    static size_t nr_buffers;
+    size_t nr_needed = 0;
+    unsigned i;
+
+    for (i = 0; i < nr_streams; i++) {
+        if (streams[i].depth == 0 || streams[i].depth > NBD_STREAM_DEPTH_MAX) {
+            bench_die("depth %u", streams[i].depth);
+        }
+        nr_needed += streams[i].depth;
+    }
+    if (nr_needed > nr_buffers) {
+        bench_free(buffers, nr_buffers * BUFFER_BYTES);
+        buffers = bench_alloc(nr_needed * BUFFER_BYTES);
+        nr_buffers = nr_needed;
+    }
+    for (i = 0, nr_needed = 0; i < nr_streams; i++) {
+        streams[i].buffers = buffers + nr_needed * BUFFER_BYTES;
+        nr_needed += streams[i].depth;
+    }
     bench_run_threads(nr_streams, run_stream, streams);
 }

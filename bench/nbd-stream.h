@@ -20,7 +20,8 @@ struct nbd_request {
     enum { NBD_STREAM_READ, NBD_STREAM_WRITE, NBD_STREAM_TRIM } kind;
     uint64_t offset;
     uint32_t bytes;
-    const void *data; // of a write; must stay as it is until the request is done
+    const void *data;   // of a write; must stay as it is until the request is done
+    bool is_background; // what the others are measured beside: counted apart, without its time
 };
 
 struct nbd_stream {
@@ -35,12 +36,15 @@ struct nbd_stream {
     bool (*next)(struct nbd_stream *stream, struct nbd_request *request);
     void *opaque; // for next
     struct bench_rng rng;
-    uint64_t nr_issued; // before this one, in next
+    unsigned char *buffers;           // of nbd_streams_run
+    uint64_t nr_issued;               // before this one, in next
+    unsigned nr_background_in_flight; // the same
 
     // What came of it.
     struct bench_samples *latencies_ns; // may be NULL
     uint64_t nr_done;
     uint64_t nr_refused; // of these
+    uint64_t nr_background_done;
     uint64_t elapsed_ns; // from the first issue to the last answer
 };
 

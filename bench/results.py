@@ -12,8 +12,10 @@ import json
 # The order of columns; what is not named here comes after, as it appears.
 SUBJECTS = [
     "codec loop lz4", "engine lz4", "zram lz4", "codec loop zstd", "engine zstd",
-    "null", "memory", "memory zstd", "zramswap lz4", "zramswap zstd", "zram lz4, told to compact",
-    "synchronous", "batch", "whole leaf", "lz4", "zstd",
+    "null", "null, one thread", "memory", "memory zstd", "zramswap lz4", "zramswap zstd",
+    "zram lz4, told to compact", "synchronous", "batch", "whole leaf", "lz4", "zstd",
+    "Unix socket", "nbdkit -t 1", "TCP", "both on one CPU", "each on its own CPU",
+    "1 connection", "2 connections", "4 connections",
 ]
 
 
