@@ -24,6 +24,8 @@
 // upstream's 9d82aa4f).  Nor does a guest gain by them: see docs/hostile-clients.md.
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS
 
+#define TELL_NS 1000000000 // a guest at its limit has thousands of writes refused a second
+
 // What one connection talks to: a device, or, if document is not NULL, a text of statistics.
 struct connection {
     struct zr_device *device;
@@ -31,6 +33,8 @@ struct connection {
     const struct zr_stats_document *document;
     char *text;
     size_t text_bytes;
+    uint64_t told_ns;   // when a refused write was last told
+    uint64_t nr_untold; // since then
 };
 
 static struct zr_config config;
@@ -325,8 +329,30 @@ static struct request begin(void *handle, enum zr_request_kind kind, const char 
     return (struct request){handle, kind, what, bytes, offset, zr_worker_now_ns()};
 }
 
-// Counts it, and turns 0 or -errno into what nbdkit wants.  (strerror would take the locale's
-// lock.)
+// On the log, but refused writes only once a second for each connection; its requests come one at a
+// time.  (strerror would take the locale's lock.)
+static void tell(const struct request *request, int rc)
+{
+    struct connection *connection = request->connection;
+    char more[60] = "";
+
+    if (rc == -ENOSPC) {
+        if (request->start_ns - connection->told_ns < TELL_NS) {
+            connection->nr_untold++;
+            return;
+        }
+        if (connection->nr_untold > 0) {
+            snprintf(more, sizeof more, " (%llu more were not told)",
+                     (unsigned long long)connection->nr_untold);
+        }
+        connection->told_ns = request->start_ns;
+        connection->nr_untold = 0;
+    }
+    nbdkit_error("%s of %u bytes at offset %llu: %s%s", request->what, request->bytes,
+                 (unsigned long long)request->offset, strerrordesc_np(-rc), more);
+}
+
+// Counts it, and turns 0 or -errno into what nbdkit wants.
 static int finish(const struct request *request, int rc)
 {
     zr_request_stats_count(request->connection->requests, request->kind, request->bytes,
@@ -334,8 +360,7 @@ static int finish(const struct request *request, int rc)
     if (rc == 0) {
         return 0;
     }
-    nbdkit_error("%s of %u bytes at offset %llu: %s", request->what, request->bytes,
-                 (unsigned long long)request->offset, strerrordesc_np(-rc));
+    tell(request, rc);
     nbdkit_set_error(-rc);
     return -1;
 }

@@ -5,6 +5,7 @@
 // alone: what was written before stays, also under a write that was refused.
 
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "expect.h"
 #include "server.h"
@@ -54,6 +55,21 @@ static void overwrite_when_full(struct shadow *disk)
     shadow_compare_all(disk);
 }
 
+// Thousands of refused writes shall not flood the log.
+static void check_that_not_each_is_told(struct shadow *disk)
+{
+    char *messages;
+
+    free(server_take_messages());
+    overwrite_when_full(disk);
+    sleep(1);
+    overwrite_when_full(disk);
+    messages = server_take_messages();
+    if (!strstr(messages, "No space left on device (") || !strstr(messages, " more were not told)"))
+        FAIL("no line says that others were left out:\n%s", messages);
+    free(messages);
+}
+
 int main(void)
 {
     uint64_t filled;
@@ -71,7 +87,7 @@ int main(void)
     EXPECT(filled > LIMIT_BYTES / 2 && filled <= LIMIT_BYTES);
     EXPECT(stats_now("mem_used_max") <= LIMIT_BYTES);
     shadow_compare_all(&disk);
-    overwrite_when_full(&disk);
+    check_that_not_each_is_told(&disk);
 
     // Nothing of this needs memory.
     shadow_write(&disk, 48 * MiB, 1 * MiB, CONTENT_ZERO, 0);
