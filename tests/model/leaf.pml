@@ -659,7 +659,11 @@ proctype packer() {
             fi
         :: else
         fi;
-        nr_passes++
+        d_step {
+            d = 0;
+            e = 0;
+            nr_passes++
+        }
     :: else -> break
     od;
     skip;
