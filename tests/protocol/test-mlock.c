@@ -82,16 +82,25 @@ static void expect_lock_on_fault(void)
     server_stop();
 }
 
-static void expect_refusal(void)
+static void expect_one_line(int status, char *output)
 {
-    int status;
-    char *output = nbdkit_run(&status, "--unix", "-", "--run", "true", plugin_path(), "size=1M",
-                              "mlock=on");
-
     if (status != EXIT_FAILURE || strchr(output, '\n')[1] != '\0' || !strstr(output, "mlock=on") ||
         !strstr(output, "RLIMIT_MEMLOCK") || !strstr(output, "LimitMEMLOCK="))
         FAIL("exit status %d, not one line that names the limit:\n%s", status, output);
     free(output);
+}
+
+static void expect_refusal(void)
+{
+    char *output;
+    int status;
+
+    output = nbdkit_run(&status, "--unix", "-", "--run", "true", plugin_path(), "size=1M",
+                        "mlock=on");
+    expect_one_line(status, output);
+    // Before it goes into the background, from where nobody would see it.
+    output = nbdkit_run(&status, "--unix", server_socket(), plugin_path(), "size=1M", "mlock=on");
+    expect_one_line(status, output);
 }
 
 int main(void)
