@@ -296,12 +296,6 @@ static int is_device(void *handle)
     return ((const struct connection *)handle)->document == NULL;
 }
 
-static int yes(void *handle)
-{
-    (void)handle;
-    return 1;
-}
-
 static int can_native_fua(void *handle)
 {
     return is_device(handle) ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE;
@@ -471,7 +465,7 @@ static struct nbdkit_plugin plugin = {
     .can_extents = is_device,
     .can_fua = can_native_fua,
     .can_cache = can_native_cache,
-    .can_multi_conn = yes,
+    .can_multi_conn = is_device, // a document is that of one connection
     .pread = zramswap_pread,
     .pwrite = zramswap_pwrite,
     .flush = zramswap_flush,
