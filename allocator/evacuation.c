@@ -88,7 +88,7 @@ static bool choose_copy_class(struct zr_pool *pool, uint32_t class_nr, const str
 bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
                          enum zr_urgency urgency)
 {
-    const uint64_t waste_share = urgency == ZR_URGENCY_BUSY ? 8 : 192;
+    const uint64_t waste_share = urgency == ZR_URGENCY_BUSY ? 8 : 320;
     const bool is_urgent = urgency == ZR_URGENCY_FULL;
     struct census census[ZR_NR_CLASSES_MAX];
     uint64_t nr_opened = opened_spans(pool);

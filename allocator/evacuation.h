@@ -30,7 +30,7 @@ struct zr_evacuation {
 // How much must be saved for an evacuation to be worth it.
 enum zr_urgency {
     ZR_URGENCY_BUSY,  // 1/8 of the pool: writers are about to fill the holes themselves
-    ZR_URGENCY_QUIET, // 1/192 of the pool
+    ZR_URGENCY_QUIET, // 1/320 of the pool
     ZR_URGENCY_FULL,  // a single span; spans that objects are handed out of are not spared
 };
 

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define OPEN_SPANS 512   // opened at a time: 64 MiB, so that the system call is rare
+#define OPEN_SPANS 128   // opened at a time: 16 MiB, so that the system call is rare
 #define FREE_BATCH 1024  // handles grouped by class at a time
 #define FREE_PER_LOCK 64 // freed under one hold of a class lock, a microsecond or less
 

@@ -12,7 +12,7 @@
 // emptied or to lose its unused tail: then it gives no objects out and is in no list.
 //
 // Lock order: a class lock, then span_lock.  Both are held for nanoseconds, never over a copy or,
-// but for opening another 64 MiB of the arena, a system call.
+// but for opening another 16 MiB of the arena, a system call.
 // Threads: all calls but init and fini may overlap, with themselves too.  Nothing here allocates.
 // Source of the idea: Linux mm/zsmalloc.c; the bitmap instead of a free list in the objects, so
 // that freeing leaves cold memory alone, is mimalloc's and jemalloc's.

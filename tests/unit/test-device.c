@@ -201,7 +201,7 @@ START_TEST(no_request_allocates_from_the_heap)
     unsigned nr_calls = 0;
 
     for (size_t i = 0; zr_codecs[i]; i++) {
-        start_device(2 * LEAF_BYTES, 64 * MiB, zr_codecs[i]);
+        start_device(2 * LEAF_BYTES, 16 * MiB, zr_codecs[i]); // opened at once
         ck_assert(reads_as_zeros(1, 0)); // makes this thread known to RCU, which allocates
         for (int round = 0; round < 20; round++) {
             uint64_t bytes = random_below(sizeof buffer);

@@ -462,12 +462,12 @@ END_TEST
 // Not even from the heap, and not however much there is to do: who frees memory is short of it.
 START_TEST(no_call_but_init_allocates)
 {
-    static uint64_t words[300 * MAX_PER_SPAN];
+    static uint64_t words[100 * MAX_PER_SPAN];
     zr_handle handle;
     size_t nr;
 
-    start_pool(64 * MiB);
-    free_one(alloc(1)); // opens the arena
+    start_pool(16 * MiB);
+    free_one(alloc(1)); // opens all of the arena
     fault_arm(0);
     for (nr = 0; nr < NR_OF(words); nr++) {
         if (zr_pool_alloc(&pool, ZR_OBJECT_MAX_BYTES, &handle) < 0) {
