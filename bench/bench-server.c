@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define NR_CONNECTIONS 4
-#define NR_ROUNDS_DEFAULT 7
+#define NR_ROUNDS_DEFAULT 5
 #define TURN_NS UINT64_C(300000000)
 #define MIXED_TURN_NS UINT64_C(500000000)
 

@@ -8,7 +8,7 @@
 #include "nbd-load.h"
 
 // Where the scheduler wakes a thread stays as it is for a while: many short turns see more of it.
-#define NR_ROUNDS_DEFAULT 15
+#define NR_ROUNDS_DEFAULT 11
 #define TURN_NS UINT64_C(200000000)
 #define MIXED_TURN_NS UINT64_C(300000000)
 #define DISK_BYTES (UINT64_C(256) << 20)
