@@ -107,13 +107,13 @@ static void move_spans(struct zr_pool *pool, struct cds_list_head *from, struct 
 // themselves.
 static void release_free_chunks(struct zr_pool *pool, size_t offset, uint64_t used, uint32_t end)
 {
-    uint32_t first, i;
+    size_t first, i;
 
     for (first = 0; first < end; first = i + 1) {
         for (i = first; i < end && !(used >> i & 1); i++) {
         }
         if (i > first) {
-            release(pool, offset + first * ZR_CHUNK_BYTES, (i - first) * (size_t)ZR_CHUNK_BYTES);
+            release(pool, offset + first * ZR_CHUNK_BYTES, (i - first) * ZR_CHUNK_BYTES);
         }
     }
 }
