@@ -12,13 +12,18 @@
 
 #define DEVICE_BYTES (8 * MiB)
 
-// The pages' own, without the packed leaves.
-static uint64_t nr_page_objects(void)
+static uint64_t nr_packed_leaves(void)
 {
     struct zr_slot_counts counts;
 
     zr_slot_table_count(&device->table, &counts);
-    return pool_stats().nr_objects - counts.nr_packed_leaves;
+    return counts.nr_packed_leaves;
+}
+
+// The pages' own, without the packed leaves.
+static uint64_t nr_page_objects(void)
+{
+    return pool_stats().nr_objects - nr_packed_leaves();
 }
 
 static uint64_t used_bytes(void)
@@ -102,6 +107,25 @@ START_TEST(what_little_is_in_a_class_goes_into_a_coarser_one_once)
     make_all_quiet();
     zr_compactor_pass(&server.compactor, ZR_URGENCY_QUIET);
     ck_assert_uint_eq(server.compactor.nr_moved_pages, nr_moved);
+    end_device();
+}
+END_TEST
+
+// When nothing is left that is worth a pass for its own sake.
+START_TEST(sparse_leaves_that_a_busy_pass_left_are_packed_when_it_is_quiet)
+{
+    start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_lz4);
+    write_both(0, DEVICE_BYTES, CONTENT_RANDOM);
+    thin_out(DEVICE_BYTES, 8);
+    make_all_quiet();
+    server.compactor.is_busy = true;
+    ck_assert_uint_gt(zr_compactor_pass(&server.compactor, ZR_URGENCY_BUSY), 0);
+    ck_assert_uint_eq(nr_packed_leaves(), 0);
+
+    server.compactor.is_busy = false;
+    zr_compactor_pass(&server.compactor, ZR_URGENCY_QUIET);
+    ck_assert_uint_eq(nr_packed_leaves(), DEVICE_BYTES / LEAF_BYTES);
+    compare_both();
     end_device();
 }
 END_TEST
@@ -266,7 +290,8 @@ END_TEST
 
 UNIT_MAIN("compactor", a_pass_empties_sparse_spans_and_every_page_stays,
           objects_of_every_size_are_moved_whole,
-          what_little_is_in_a_class_goes_into_a_coarser_one_once, a_dense_pool_is_left_alone,
+          what_little_is_in_a_class_goes_into_a_coarser_one_once,
+          sparse_leaves_that_a_busy_pass_left_are_packed_when_it_is_quiet, a_dense_pool_is_left_alone,
           a_writer_finds_room_in_a_pool_that_is_full_of_holes,
           reclaim_says_whether_anything_was_gained, where_a_writer_was_faster_the_copy_is_dropped,
           passes_beside_requests_lose_nothing_and_leave_no_copy,
