@@ -74,16 +74,10 @@ static void connect_to(struct peer *peer, unsigned nr_connections, unsigned nr_e
     }
 }
 
-static void disconnect(struct nbd_handle *nbd)
-{
-    nbd_shutdown(nbd, 0);
-    nbd_close(nbd);
-}
-
 static void stop(struct peer *peer)
 {
     while (peer->nr_connections > 0) {
-        disconnect(peer->connections[--peer->nr_connections]);
+        nbd_server_disconnect(peer->connections[--peer->nr_connections]);
     }
     nbd_server_stop(&peer->server);
 }
@@ -188,7 +182,7 @@ static void test_exports(void)
         }
     }
     for (i = 0; i < nr_peers; i++) {
-        disconnect(peers[i / 2][i % 2].alone);
+        nbd_server_disconnect(peers[i / 2][i % 2].alone);
         stop(&peers[i / 2][i % 2]);
     }
 }

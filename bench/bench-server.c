@@ -100,8 +100,7 @@ static void stop_servers(void)
 
     for (i = 0; i < NR_SERVERS; i++) {
         for (connection = 0; connection < NR_CONNECTIONS; connection++) {
-            nbd_shutdown(subjects[i].connections[connection], 0);
-            nbd_close(subjects[i].connections[connection]);
+            nbd_server_disconnect(subjects[i].connections[connection]);
         }
         nbd_server_stop(&subjects[i].server);
     }

@@ -129,11 +129,9 @@ static void run(const char *plugin, unsigned nr_rounds)
         }
     }
     for (turn = WITHIN; turn < NR_OTHERS; turn++) {
-        nbd_shutdown(writers[turn], 0);
-        nbd_close(writers[turn]);
+        nbd_server_disconnect(writers[turn]);
     }
-    nbd_shutdown(reader, 0);
-    nbd_close(reader);
+    nbd_server_disconnect(reader);
     nbd_server_stop(&server);
 }
 

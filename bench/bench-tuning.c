@@ -72,8 +72,7 @@ static void stop_servers(void)
 
     for (server = 0; server < NR_SERVERS; server++) {
         for (i = 0; i < NR_CONNECTIONS_MAX; i++) {
-            nbd_shutdown(connections[server][i], 0);
-            nbd_close(connections[server][i]);
+            nbd_server_disconnect(connections[server][i]);
         }
         nbd_server_stop(&servers[server]);
     }

@@ -165,8 +165,7 @@ static void nbd_close_store(struct memory_store *store)
     unsigned i;
 
     for (i = 0; i < NR_CONNECTIONS; i++) {
-        nbd_shutdown(state->connections[i], 0);
-        nbd_close(state->connections[i]);
+        nbd_server_disconnect(state->connections[i]);
     }
     nbd_server_stop(&state->server);
     free(state);

@@ -129,6 +129,12 @@ struct nbd_handle *nbd_server_connect(const struct nbd_server *server, const cha
     return nbd;
 }
 
+void nbd_server_disconnect(struct nbd_handle *nbd)
+{
+    nbd_shutdown(nbd, 0);
+    nbd_close(nbd);
+}
+
 uint64_t nbd_server_stat(const struct nbd_server *server, const char *name)
 {
     struct nbd_handle *nbd = nbd_server_connect(server, "stats");
@@ -148,8 +154,7 @@ uint64_t nbd_server_stat(const struct nbd_server *server, const char *name)
     }
     value = strtoull(at + strlen(key), NULL, 10);
     free(text);
-    nbd_shutdown(nbd, 0);
-    nbd_close(nbd);
+    nbd_server_disconnect(nbd);
     return value;
 }
 

@@ -27,6 +27,7 @@ void nbd_server_stop(struct nbd_server *server);
 
 // Ready for requests; dies on failure, as everything here does.
 struct nbd_handle *nbd_server_connect(const struct nbd_server *server, const char *export);
+void nbd_server_disconnect(struct nbd_handle *nbd);
 
 // A number of the statistics document on the export "stats" of a zramswap.
 uint64_t nbd_server_stat(const struct nbd_server *server, const char *name);
