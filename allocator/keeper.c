@@ -14,7 +14,7 @@
 #define MAX_RESERVE_SPANS 256 // 32 MiB
 #define BATCH_SPANS 64        // populated, or given back, with one hold of the span lock
 #define LOOKS_PER_CLASS 64    // spans looked at in a window, with one hold of the class lock
-#define TAILS_PER_CLASS 8     // of them those whose memory is given back
+#define RELEASED_PER_CLASS 8  // of them those of which memory is given back
 
 static int compare_u64(const void *a, const void *b)
 {
@@ -105,7 +105,7 @@ static void move_spans(struct zr_pool *pool, struct cds_list_head *from, struct 
 
 // Chunks are pages that nobody moves: those that are free below the span's end go back by
 // themselves.
-static void release_free_chunks(struct zr_pool *pool, size_t offset, uint64_t used, uint32_t end)
+static void release_free_chunks(struct zr_pool *pool, size_t offset, uint64_t used, size_t end)
 {
     size_t first, i;
 
@@ -118,7 +118,7 @@ static void release_free_chunks(struct zr_pool *pool, size_t offset, uint64_t us
     }
 }
 
-// Gives the memory behind the last object of a span back.
+// Gives the memory behind the last object of a span back, and that of free chunks.
 static void release_unused(struct zr_pool *pool, uint32_t class_nr, struct zr_span *span)
 {
     struct zr_pool_class *class = &pool->class[class_nr];
@@ -140,17 +140,17 @@ static void release_unused(struct zr_pool *pool, uint32_t class_nr, struct zr_sp
         release(pool, offset + start, end - start);
     }
     if (class_nr == zr_size_class_chunk(&pool->classes)) {
-        release_free_chunks(pool, offset, used, zr_span_high_water(span));
+        release_free_chunks(pool, offset, used, start / ZR_CHUNK_BYTES);
     }
     zr_pool_put_back(pool, span);
 }
 
 // The spans that a class hands out of next become quiet when they did not for two windows, and lose
-// their tails then.
+// what is unused of them then.
 static void release_unused_of_class(struct zr_pool *pool, uint32_t class_nr)
 {
     struct zr_pool_class *class = &pool->class[class_nr];
-    struct zr_span *quiet[TAILS_PER_CLASS];
+    struct zr_span *quiet[RELEASED_PER_CLASS];
     struct zr_span *span;
     size_t nr = 0, nr_seen = 0;
 
@@ -161,7 +161,7 @@ static void release_unused_of_class(struct zr_pool *pool, uint32_t class_nr)
         bool was_quiet = zr_span_is_quiet(span);
         uint32_t tail = zr_span_high_water(span) - zr_span_end(span);
 
-        if (nr_seen++ == LOOKS_PER_CLASS || nr == TAILS_PER_CLASS) {
+        if (nr_seen++ == LOOKS_PER_CLASS || nr == RELEASED_PER_CLASS) {
             break;
         }
         if (!was_quiet) {

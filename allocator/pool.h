@@ -38,8 +38,10 @@ struct zr_pool_class {
     struct cds_list_head partial; // spans that have both used and free objects
     uint64_t nr_spans;
     uint64_t nr_objects;
-    uint64_t stored_bytes;      // sum of the objects' lengths
-    _Atomic uint8_t copy_class; // where copies of its objects go: itself, or a coarser one
+    uint64_t stored_bytes; // sum of the objects' lengths
+    // Where copies of its objects go: itself, or a coarser one.  Chosen by evacuation, relaxed: an
+    // old value only means the other of the two, and both are right.
+    _Atomic uint8_t copy_class;
 } __attribute__((aligned(64)));
 
 struct zr_pool {
