@@ -9,8 +9,8 @@
 // give back of that is half an OS page on average, so many classes are dear in a small store.
 #include "bench.h"
 
-#include "plugin/checksum.h"
-#include "plugin/codec.h"
+#include "store/checksum.h"
+#include "store/codec.h"
 
 #include "allocator/size-class.h"
 

@@ -6,7 +6,7 @@
 #define ZR_BENCH_CODEC_LOOP_H
 
 #include "bench.h"
-#include "../plugin/codec.h"
+#include "../store/codec.h"
 
 #define CODEC_LOOP_PAGES 2048u
 

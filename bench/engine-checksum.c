@@ -4,7 +4,7 @@
 // What a checksum costs a read: two engines that hold the same pages, one with and one without, read
 // the same slots in turns.  A turn takes some ms, so that both see the same machine.
 #include "engine-bench.h"
-#include "../plugin/checksum.h"
+#include "../store/checksum.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 #include "trial.h"
 
 #include "../plugin/parse.h"
-#include "../plugin/same-filled.h"
+#include "../store/same-filled.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #include "message.h"
 #include "page-source.h"
 
-#include "../plugin/same-filled.h"
+#include "../store/same-filled.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #include "page-source.h"
 #include "message.h"
 
-#include "../plugin/same-filled.h"
+#include "../store/same-filled.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #include "trial.h"
 #include "message.h"
 
-#include "../plugin/checksum.h"
+#include "../store/checksum.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #define ZR_CTL_TRIAL_H
 
 #include "../allocator/size-class.h"
-#include "../plugin/codec.h"
+#include "../store/codec.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -8,9 +8,9 @@
 #define ZR_SERVER_H
 
 #include "../allocator/keeper.h"
-#include "ager.h"
-#include "compactor.h"
-#include "device.h"
+#include "../store/ager.h"
+#include "../store/compactor.h"
+#include "../store/device.h"
 #include "request-stats.h"
 
 #include <stdint.h>

@@ -11,7 +11,7 @@
 
 #include "request-stats.h"
 #include "server.h"
-#include "slot-table.h"
+#include "../store/slot-table.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -9,7 +9,7 @@
 // mapped, or is looked at afterwards.
 #include "fuzz.h"
 
-#include "plugin/codec.h"
+#include "store/codec.h"
 
 #include <errno.h>
 #include <sys/mman.h>

@@ -144,7 +144,7 @@ inline find_leaf(me, l) {
     }
 }
 
-// get_leaf in plugin/slot-table.c: makes the leaf if there is none.
+// get_leaf in store/slot-table.c: makes the leaf if there is none.
 inline get_leaf(me, l) {
     find_leaf(me, l);
     if
@@ -222,7 +222,7 @@ proctype overwriter() {
     defer_object(old)
 }
 
-// try_write_partial_page in plugin/device.c.
+// try_write_partial_page in store/device.c.
 proctype partial_writer() {
     byte new, old, page, l, p;
     bool has_replaced;
@@ -260,7 +260,7 @@ proctype partial_writer() {
     defer_object(old)
 }
 
-// compact_leaf and move_object in plugin/compactor.c.
+// compact_leaf and move_object in store/compactor.c.
 proctype compactor() {
     byte new, old, l, p;
     bool has_replaced;
@@ -295,7 +295,7 @@ proctype compactor() {
     defer_object(old)
 }
 
-// A trim of less than a leaf: extract_in_leaf in plugin/slot-table.c.
+// A trim of less than a leaf: extract_in_leaf in store/slot-table.c.
 proctype extractor() {
     byte old, l, p;
 
@@ -316,7 +316,7 @@ proctype extractor() {
     defer_object(old)
 }
 
-// A trim of a whole leaf: detach in plugin/slot-table.c, zr_deferred_free_chunk.
+// A trim of a whole leaf: detach in store/slot-table.c, zr_deferred_free_chunk.
 proctype trimmer() {
     byte l;
 
@@ -332,7 +332,7 @@ proctype trimmer() {
     }
 }
 
-// read_pages in plugin/device.c.
+// read_pages in store/device.c.
 proctype reader() {
     byte o, l;
 

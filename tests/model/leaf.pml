@@ -210,7 +210,7 @@ inline walk(me, d, e) {
     }
 }
 
-// get_leaf in plugin/slot-table.c: e is a full leaf then; or 0 or packed, which is -EAGAIN.
+// get_leaf in store/slot-table.c: e is a full leaf then; or 0 or packed, which is -EAGAIN.
 inline get_leaf(me, d, e) {
 #ifdef WITH_DIRECTORY_TRIMMER
     d_step {
@@ -417,7 +417,7 @@ proctype overwriter() {
     }
 }
 
-// try_write_partial_page in plugin/device.c, of slot 0.
+// try_write_partial_page in store/device.c, of slot 0.
 proctype partial_writer() {
     byte new, old, d, e, l;
     bool has_replaced;
@@ -460,7 +460,7 @@ proctype partial_writer() {
     }
 }
 
-// A trim of slot 1: extract_in_leaf in plugin/slot-table.c.
+// A trim of slot 1: extract_in_leaf in store/slot-table.c.
 proctype extractor() {
     byte old, d, e, l;
     bool is_done;
@@ -670,7 +670,7 @@ proctype packer() {
     nr_todo--
 }
 
-// age_leaf in plugin/ager.c.
+// age_leaf in store/ager.c.
 proctype ager() {
     byte d, e, p, s, old;
     bool has_replaced;
@@ -753,7 +753,7 @@ proctype ager() {
     nr_todo--
 }
 
-// A trim of the leaf: extract_leaf, and drop, in plugin/slot-table.c.
+// A trim of the leaf: extract_leaf, and drop, in store/slot-table.c.
 proctype trimmer() {
     byte d, e;
 
@@ -800,7 +800,7 @@ proctype directory_trimmer() {
     }
 }
 
-// read_pages in plugin/device.c.
+// read_pages in store/device.c.
 proctype reader() {
     byte d, e, w;
 

@@ -7,7 +7,7 @@
 
 #include "unit.h"
 
-#include "plugin/slot-table.h"
+#include "store/slot-table.h"
 
 #define DIRECTORY_SLOTS (ZR_LEAF_SLOTS * ZR_LEAF_SLOTS) // 1 GiB
 #define OBJECT_BYTES 64

@@ -3,7 +3,7 @@
 #include "unit.h"
 #include "fault.h"
 
-#include "plugin/codec.h"
+#include "store/codec.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -4,7 +4,7 @@
 // Handles, and the slot words that carry them.
 #include "unit.h"
 
-#include "plugin/slot-word.h"
+#include "store/slot-word.h"
 
 #define UNIT_BYTES (UINT64_C(1) << ZR_HANDLE_UNIT_SHIFT)
 #define OFFSET_MAX_BYTES (((UINT64_C(1) << ZR_HANDLE_OFFSET_BITS) - 1) * UNIT_BYTES)

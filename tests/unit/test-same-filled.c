@@ -2,7 +2,7 @@
 // Copyright the zramswap authors
 #include "unit.h"
 
-#include "plugin/same-filled.h"
+#include "store/same-filled.h"
 
 #include <string.h>
 
