@@ -61,9 +61,17 @@ int zr_arena_open(struct zr_arena *arena, size_t end_bytes)
     return 0;
 }
 
-int zr_arena_populate(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
+int zr_arena_back(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
 {
-    return madvise(arena->base + offset_bytes, bytes, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+    if (madvise(arena->base + offset_bytes, bytes, MADV_POPULATE_WRITE) == 0) {
+        return 0;
+    }
+    if (errno != EINVAL) {
+        return errno == EFAULT ? -ENOSPC : -errno; // EFAULT: the touch would have been SIGBUS
+    }
+    // Before Linux 5.14: the memory is taken as well, but not mapped.
+    return fallocate(arena->fd, FALLOC_FL_KEEP_SIZE, (off_t)offset_bytes, (off_t)bytes) < 0 ? -errno
+                                                                                            : 0;
 }
 
 int zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes)

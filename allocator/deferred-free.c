@@ -5,10 +5,10 @@
 //   top        push (release) ↔ pop_all (acquire): the drainer sees the link of a pushed chunk. Its
 //              words need no such order, the grace period gives it.  Popping takes the whole stack
 //              by one exchange, so there is no ABA.
-//   nr_pushed, nr_popped, nr_drains  statistics; popped is loaded first, so that the difference is
-//              never negative.
+//   nr_freed   counting (release) ↔ get_stats (acquire): whoever sees a chunk counted as freed sees
+//              it counted as pushed, through top: the difference is never negative.
+//   nr_pushed, nr_drains  statistics.
 #include "deferred-free.h"
-#include "packed-chunk.h"
 #include "rcu.h"
 
 #include <errno.h>
@@ -19,10 +19,14 @@
 
 #define NR_SPARE 64       // chunks set aside for batches
 #define NR_STRIPES_MAX 64 // batches that fill at the same time, about one per CPU
+#define SLICE_CHUNKS 64   // half a ms of freeing; a directory, up to 4 ms, is one by itself
+
+_Static_assert(ZR_POOL_MAX_BYTES / ZR_CHUNK_BYTES < UINT32_MAX, "a place + 1 has 32 bits");
 
 // Of a chunk on the stack.
 struct link {
     uint32_t below; // place + 1 of the next one, 0 at the bottom
+    enum zr_chunk_sort sort;
     struct zr_account *account;
 };
 
@@ -35,10 +39,9 @@ struct stripe {
 struct zr_deferred_free {
     struct zr_pool *pool;
 
-    struct zr_arena
-        links; // for each chunk-sized place in the arena, the chunk below it on the stack
-    _Atomic uint32_t top; // place + 1 of the topmost chunk, 0 when there is none
-    _Atomic uint64_t nr_pushed, nr_popped;
+    struct zr_arena links; // a struct link for each chunk-sized place in the arena
+    _Atomic uint32_t top;  // place + 1 of the topmost chunk, 0 when there is none
+    _Atomic uint64_t nr_pushed, nr_freed, nr_drains;
 
     uint32_t nr_stripes;
     struct stripe stripes[NR_STRIPES_MAX];
@@ -47,8 +50,10 @@ struct zr_deferred_free {
     uint32_t nr_spare;
     zr_handle spare[NR_SPARE];
 
-    pthread_mutex_t drain_lock; // one drainer at a time; taken before any other lock
-    _Atomic uint64_t nr_drains;
+    pthread_mutex_t slice_lock; // guards what is below
+    pthread_cond_t slice_end;
+    uint64_t nr_slices;   // freed so far
+    uint32_t nr_drainers; // that have something in hand
 };
 
 static uint32_t place_of(zr_handle chunk)
@@ -112,7 +117,8 @@ int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **resu
         pthread_mutex_init(&deferred->stripes[i].lock, NULL);
     }
     pthread_mutex_init(&deferred->spare_lock, NULL);
-    pthread_mutex_init(&deferred->drain_lock, NULL);
+    pthread_mutex_init(&deferred->slice_lock, NULL);
+    pthread_cond_init(&deferred->slice_end, NULL);
 
     while (rc == 0 && deferred->nr_spare < NR_SPARE) {
         rc = zr_pool_alloc_chunk(pool, &chunk);
@@ -141,19 +147,24 @@ void zr_deferred_free_destroy(struct zr_deferred_free *deferred)
         pthread_mutex_destroy(&deferred->stripes[i].lock);
     }
     pthread_mutex_destroy(&deferred->spare_lock);
-    pthread_mutex_destroy(&deferred->drain_lock);
+    pthread_mutex_destroy(&deferred->slice_lock);
+    pthread_cond_destroy(&deferred->slice_end);
     zr_arena_fini(&deferred->links);
     free(deferred);
 }
 
 void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk,
-                            struct zr_account *account)
+                            enum zr_chunk_sort sort, struct zr_account *account)
 {
     uint32_t place = place_of(chunk);
     struct link *link = link_at(deferred, place);
     uint32_t below = atomic_load_explicit(&deferred->top, memory_order_relaxed);
 
     atomic_fetch_add_explicit(&deferred->nr_pushed, 1, memory_order_relaxed);
+    if (account) {
+        zr_account_begin_detached(account);
+    }
+    link->sort = sort;
     link->account = account;
     do {
         link->below = below;
@@ -184,7 +195,7 @@ void zr_deferred_free_words(struct zr_deferred_free *deferred, const uint64_t *w
                 }
             }
             if (stripe->nr_words == ZR_CHUNK_WORDS) {
-                zr_deferred_free_chunk(deferred, stripe->batch, NULL);
+                zr_deferred_free_chunk(deferred, stripe->batch, ZR_CHUNK_OF_OBJECTS, NULL);
                 stripe->batch = (zr_handle){0};
             }
         }
@@ -209,7 +220,7 @@ static void flush_stripes(struct zr_deferred_free *deferred)
 
             memset(batch + stripe->nr_words, 0,
                    (ZR_CHUNK_WORDS - stripe->nr_words) * sizeof *batch);
-            zr_deferred_free_chunk(deferred, stripe->batch, NULL);
+            zr_deferred_free_chunk(deferred, stripe->batch, ZR_CHUNK_OF_OBJECTS, NULL);
             stripe->batch = (zr_handle){0};
         }
         pthread_mutex_unlock(&stripe->lock);
@@ -227,84 +238,105 @@ static uint64_t sum_lengths(const uint64_t *words, size_t nr_words)
     return bytes;
 }
 
-static void free_packed_chunk(struct zr_deferred_free *deferred, zr_handle handle,
-                              struct zr_account *account)
-{
-    const struct zr_packed_chunk *packed = zr_pool_view(deferred->pool, handle);
-    size_t nr_words = zr_packed_chunk_nr_words(packed);
-
-    if (account) {
-        zr_account_uncharge(account, sum_lengths(packed->words, nr_words));
-    }
-    zr_pool_free(deferred->pool, packed->words, nr_words);
-    zr_pool_free(deferred->pool, &handle.bits, 1);
-}
-
-// Frees what a chunk's words refer to, then the chunk itself.  A directory's words are leaves: that
-// is as deep as it goes.
-static void free_chunk(struct zr_deferred_free *deferred, zr_handle chunk,
+// Frees what a chunk's words refer to, then the chunk itself.
+static void free_chunk(struct zr_deferred_free *deferred, zr_handle chunk, enum zr_chunk_sort sort,
                        struct zr_account *account)
 {
     const uint64_t *words = zr_pool_view(deferred->pool, chunk);
     size_t i;
 
-    for (i = 0; i < ZR_CHUNK_WORDS; i++) {
-        zr_handle handle = zr_handle_of_word(words[i]);
+    if (sort == ZR_CHUNK_OF_OBJECTS) {
+        if (account) {
+            zr_account_uncharge(account, sum_lengths(words, ZR_CHUNK_WORDS));
+        }
+        zr_pool_free(deferred->pool, words, ZR_CHUNK_WORDS);
+    }
+    for (i = 0; sort == ZR_CHUNK_OF_CHUNKS && i < ZR_CHUNK_WORDS; i++) {
+        zr_handle below = {words[i]};
 
-        if (!zr_handle_has_object(handle)) {
-            continue;
+        if (zr_handle_has_object(below)) {
+            free_chunk(deferred, below, ZR_CHUNK_OF_OBJECTS, account);
         }
-        if (words[i] & ZR_HANDLE_IS_PACKED) {
-            free_packed_chunk(deferred, handle, account);
-            continue;
-        }
-        // All words of a chunk are of one sort: chunks in a directory, objects elsewhere.
-        if (!zr_pool_is_chunk(deferred->pool, handle)) {
-            if (account) {
-                zr_account_uncharge(account, sum_lengths(words, ZR_CHUNK_WORDS));
-            }
-            zr_pool_free(deferred->pool, words, ZR_CHUNK_WORDS);
-            break;
-        }
-        free_chunk(deferred, handle, account);
     }
     if (!try_put_spare(deferred, chunk)) {
         zr_pool_free(deferred->pool, &chunk.bits, 1);
     }
 }
 
+// Pops the whole stack, batches that are not full yet included.  Returns the topmost place + 1, 0
+// if there was nothing; else the caller is a drainer.
+static uint32_t begin_drain(struct zr_deferred_free *deferred)
+{
+    uint32_t top;
+
+    flush_stripes(deferred);
+    pthread_mutex_lock(&deferred->slice_lock);
+    top = atomic_exchange_explicit(&deferred->top, 0, memory_order_acquire);
+    deferred->nr_drainers += top != 0;
+    pthread_mutex_unlock(&deferred->slice_lock);
+    return top;
+}
+
+static void end_slice(struct zr_deferred_free *deferred, bool is_last)
+{
+    pthread_mutex_lock(&deferred->slice_lock);
+    deferred->nr_slices++;
+    deferred->nr_drainers -= is_last;
+    pthread_cond_broadcast(&deferred->slice_end);
+    pthread_mutex_unlock(&deferred->slice_lock);
+}
+
+// False if nobody has anything in hand.
+static bool await_slice(struct zr_deferred_free *deferred)
+{
+    bool has_waited;
+    uint64_t seen;
+
+    pthread_mutex_lock(&deferred->slice_lock);
+    has_waited = deferred->nr_drainers > 0;
+    seen = deferred->nr_slices;
+    while (deferred->nr_drainers > 0 && deferred->nr_slices == seen) {
+        pthread_cond_wait(&deferred->slice_end, &deferred->slice_lock);
+    }
+    pthread_mutex_unlock(&deferred->slice_lock);
+    return has_waited;
+}
+
 bool zr_deferred_free_drain(struct zr_deferred_free *deferred)
 {
-    uint32_t place;
-    bool has_work;
+    uint32_t place = begin_drain(deferred);
+    unsigned nr_in_slice = 0;
 
-    pthread_mutex_lock(&deferred->drain_lock);
-    flush_stripes(deferred);
-    place = atomic_exchange_explicit(&deferred->top, 0, memory_order_acquire);
-    has_work = place != 0;
-    if (has_work) {
-        zr_rcu_synchronize();
-        atomic_fetch_add_explicit(&deferred->nr_drains, 1, memory_order_relaxed);
+    if (place == 0) {
+        return await_slice(deferred);
     }
+    zr_rcu_synchronize();
+    atomic_fetch_add_explicit(&deferred->nr_drains, 1, memory_order_relaxed);
     while (place != 0) {
         zr_handle chunk = zr_handle_make((uint64_t)(place - 1) * ZR_CHUNK_BYTES, ZR_CHUNK_BYTES);
+        struct link link =
+            *link_at(deferred, place - 1); // from then on the place may be pushed anew
 
-        struct link link = *link_at(deferred, place - 1);
-
-        free_chunk(deferred, chunk, link.account);
+        free_chunk(deferred, chunk, link.sort, link.account);
+        if (link.account) {
+            zr_account_end_detached(link.account);
+        }
+        atomic_fetch_add_explicit(&deferred->nr_freed, 1, memory_order_release);
         place = link.below;
-        atomic_fetch_add_explicit(&deferred->nr_popped, 1, memory_order_relaxed);
+        nr_in_slice += link.sort == ZR_CHUNK_OF_CHUNKS ? SLICE_CHUNKS : 1;
+        if (place == 0 || nr_in_slice >= SLICE_CHUNKS) {
+            end_slice(deferred, place == 0);
+            nr_in_slice = 0;
+        }
     }
-    pthread_mutex_unlock(&deferred->drain_lock);
-    return has_work;
+    return true;
 }
 
 void zr_deferred_free_get_stats(struct zr_deferred_free *deferred,
                                 struct zr_deferred_free_stats *stats)
 {
-    // Popped first: the difference is then never negative.
-    uint64_t nr_popped = atomic_load_explicit(&deferred->nr_popped, memory_order_acquire);
+    uint64_t nr_freed = atomic_load_explicit(&deferred->nr_freed, memory_order_acquire);
 
-    stats->nr_chunks = atomic_load_explicit(&deferred->nr_pushed, memory_order_relaxed) - nr_popped;
+    stats->nr_chunks = atomic_load_explicit(&deferred->nr_pushed, memory_order_relaxed) - nr_freed;
     stats->nr_drains = atomic_load_explicit(&deferred->nr_drains, memory_order_relaxed);
 }

@@ -14,7 +14,9 @@
 //     zr_deferred_free_words ─ batch full ─┴→ stack ── pop all → grace period → zr_pool_free
 //
 // The backlog is bounded by the pool's limit, since it is counted as used until it is freed; a
-// writer that finds the pool full drains first (zr_deferred_free_drain).
+// writer that finds the pool full drains first (zr_deferred_free_drain).  Nothing is locked while a
+// drainer frees what it popped: whoever comes meanwhile drains what was handed over since, and
+// waits for the others only when nothing was, and then for their next slice of it.
 //
 // Threads: all calls but create and destroy may overlap.
 // Source of the idea: Linux series "zram: defer zs_free() in swap slot free notification path"; its
@@ -30,8 +32,14 @@
 
 struct zr_deferred_free;
 
+// What the words of a chunk refer to.
+enum zr_chunk_sort {
+    ZR_CHUNK_OF_OBJECTS, // a leaf of the slot table, or a batch
+    ZR_CHUNK_OF_CHUNKS,  // a directory: chunks of objects
+};
+
 struct zr_deferred_free_stats {
-    uint64_t nr_chunks; // waiting on the stack, at most ZR_CHUNK_WORDS objects each
+    uint64_t nr_chunks; // not freed yet, at most ZR_CHUNK_WORDS objects each
     uint64_t nr_drains; // grace periods that freed something
 };
 
@@ -45,15 +53,17 @@ void zr_deferred_free_destroy(struct zr_deferred_free *deferred);
 // included, once no reader is left; takes the objects off the account then, unless that is NULL.
 // Never allocates or blocks; may be inside a read-side section.
 void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk,
-                            struct zr_account *account);
+                            enum zr_chunk_sort sort, struct zr_account *account);
 
 // The same for the handles in words, which are off their account already.  Never allocates; helps
 // to drain when the batches set aside are used up, so not inside a read-side section.
 void zr_deferred_free_words(struct zr_deferred_free *deferred, const uint64_t *words,
                             size_t nr_words);
 
-// Frees all that was handed over before the call, and returns true if there was anything.  Blocks
-// for a grace period (20 µs, at worst some ms): not inside a read-side section.
+// Frees all that was handed over before the call, but for what other drainers have in hand.  If
+// there was nothing else, waits for the next slice of theirs, half a ms of freeing.  Returns true
+// if anything was freed.  Blocks for a grace period (20 µs, at worst some ms): not inside a
+// read-side section.
 bool zr_deferred_free_drain(struct zr_deferred_free *deferred);
 
 void zr_deferred_free_get_stats(struct zr_deferred_free *deferred,

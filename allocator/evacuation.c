@@ -24,16 +24,35 @@ static uint32_t bucket_of(const struct zr_span *span, uint32_t object_bytes)
     return zr_span_nr_used(span) * object_bytes / (ZR_SPAN_BYTES / NR_BUCKETS) % NR_BUCKETS;
 }
 
-// A span that looks partly used, and not just being filled.  Racy: try_isolate makes sure.
+// A span that seems partly used, and not just being filled; of no class but a class of objects.
+// Racy: try_isolate, told the class, makes sure.
 static bool is_candidate(const struct zr_pool *pool, const struct zr_span *span, bool is_urgent,
                          uint32_t *class_nr)
 {
     uint32_t nr_used = zr_span_nr_used(span);
 
     *class_nr = zr_span_class(span);
-    return nr_used > 0 && nr_used < ZR_SPAN_BYTES / pool->classes.object_bytes[*class_nr] &&
-           *class_nr != zr_size_class_chunk(&pool->classes) && !zr_span_is_isolated(span) &&
-           (is_urgent || zr_span_is_quiet(span));
+    return *class_nr < zr_size_class_chunk(&pool->classes) && nr_used > 0 &&
+           nr_used < ZR_SPAN_BYTES / pool->classes.object_bytes[*class_nr] &&
+           !zr_span_is_isolated(span) && (is_urgent || zr_span_is_quiet(span));
+}
+
+// Whether a class has so many free objects that one of its spans can be emptied.  Locks each class
+// once: what a writer in a full pool pays where there is nothing to gain.
+static bool has_holes(struct zr_pool *pool)
+{
+    bool has = false;
+    uint32_t class_nr;
+
+    for (class_nr = 0; class_nr < zr_size_class_chunk(&pool->classes) && !has; class_nr++) {
+        struct zr_pool_class *class = &pool->class[class_nr];
+        uint64_t capacity = ZR_SPAN_BYTES / pool->classes.object_bytes[class_nr];
+
+        pthread_mutex_lock(&class->lock);
+        has = class->nr_spans * capacity - class->nr_objects >= capacity;
+        pthread_mutex_unlock(&class->lock);
+    }
+    return has;
 }
 
 static uint64_t opened_spans(struct zr_pool *pool)
@@ -71,8 +90,7 @@ static uint64_t decide(struct census *census, uint32_t object_bytes, bool is_mer
     return is_urgent ? (uint64_t)census->nr_to_empty << ZR_SPAN_SHIFT : saved;
 }
 
-// Whether what little is in a class goes into a coarser one: not when there may be no room for
-// that.
+// Merges a nearly empty class into the next coarser one, unless the pool is full.
 static bool choose_copy_class(struct zr_pool *pool, uint32_t class_nr, const struct census *census,
                               bool is_urgent)
 {
@@ -98,6 +116,9 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
 
     evacuation->pool = pool;
     evacuation->nr_spans = 0;
+    if (is_urgent && !has_holes(pool)) {
+        return false;
+    }
     memset(census, 0, sizeof census);
 
     for (i = 0; i < nr_opened; i++) {
@@ -105,6 +126,9 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
 
         // By objects, not by spans: many spans of a small pool are resident only in part.
         class_nr = zr_span_class(span);
+        if (class_nr == ZR_CLASS_NONE) {
+            continue;
+        }
         census[class_nr].nr_objects += zr_span_nr_used(span);
         used_bytes += (uint64_t)zr_span_nr_used(span) * pool->classes.object_bytes[class_nr];
         if (is_candidate(pool, span, is_urgent, &class_nr)) {
@@ -113,7 +137,7 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
             census[class_nr].nr_spans[bucket_of(span, object_bytes)]++;
             census[class_nr].nr_used += zr_span_nr_used(span);
             census[class_nr].resident_bytes +=
-                zr_round_up_to_os_page((size_t)zr_span_high_water(span) * object_bytes);
+                (uint64_t)__builtin_popcount(zr_span_backed(span)) * ZR_OS_PAGE_BYTES;
         }
     }
     for (class_nr = 0; class_nr < pool->classes.nr_classes; class_nr++) {
@@ -130,7 +154,7 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
 
         if (is_candidate(pool, span, is_urgent, &class_nr) && census[class_nr].nr_to_empty > 0 &&
             bucket_of(span, pool->classes.object_bytes[class_nr]) <= census[class_nr].max_bucket &&
-            zr_pool_try_isolate(pool, span)) {
+            zr_pool_try_isolate(pool, span, class_nr)) {
             census[class_nr].nr_to_empty--;
             evacuation->spans[evacuation->nr_spans++] = (uint32_t)i;
         }

@@ -31,7 +31,7 @@ struct zr_evacuation {
 enum zr_urgency {
     ZR_URGENCY_BUSY,  // 1/8 of the pool: writers are about to fill the holes themselves
     ZR_URGENCY_QUIET, // 1/320 of the pool
-    ZR_URGENCY_FULL,  // a single span; spans that objects are handed out of are not spared
+    ZR_URGENCY_FULL,  // one span is enough, and spans still being filled are candidates too
 };
 
 // Chooses and isolates.  False if it is not worth it.  Some ms per GiB of pool.

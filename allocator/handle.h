@@ -9,9 +9,9 @@
 //        +-------+----------+--------------------------------------+
 //
 // The top six bits belong to whoever keeps the handle (the slot table keeps the kind of a page
-// there); the allocator ignores all but ZR_HANDLE_IS_PACKED.  Length 0 means "no object", whatever
-// else the word holds, so a batch of slot words can be freed without a look at their kinds.  An
-// offset instead of a pointer makes the word valid in any process that maps the same arena.
+// there); the allocator ignores them.  Length 0 means "no object", whatever else the word holds, so
+// a batch of slot words can be freed without a look at their kinds.  An offset instead of a pointer
+// makes the word valid in any process that maps the same arena.
 #ifndef ZR_HANDLE_H
 #define ZR_HANDLE_H
 
@@ -26,9 +26,6 @@ typedef struct {
 #define ZR_HANDLE_OFFSET_BITS 45
 #define ZR_HANDLE_LENGTH_BITS 13
 #define ZR_HANDLE_BITS (ZR_HANDLE_OFFSET_BITS + ZR_HANDLE_LENGTH_BITS)
-
-// Owner bit of a word that refers to a packed chunk (packed-chunk.h) instead of a chunk.
-#define ZR_HANDLE_IS_PACKED (UINT64_C(1) << 63)
 
 static inline zr_handle zr_handle_make(uint64_t offset_bytes, uint32_t length_bytes)
 {

@@ -53,7 +53,7 @@ static void put_spans(struct zr_pool *pool, struct cds_list_head *to, const uint
 {
     size_t i;
 
-    // At the front, the lowest first: what is used stays together.
+    // At the front, the lowest first (the highest come first): what is used stays together.
     pthread_mutex_lock(&pool->span_lock);
     for (i = nr; i-- > 0;) {
         cds_list_add(&zr_pool_span_at(pool, index[i])->node, to);
@@ -65,37 +65,66 @@ static void put_spans(struct zr_pool *pool, struct cds_list_head *to, const uint
     pthread_mutex_unlock(&pool->span_lock);
 }
 
-static void release(struct zr_pool *pool, size_t offset, size_t bytes)
+// True if the memory of a range is given back.
+static bool try_release(struct zr_keeper *keeper, size_t offset, size_t bytes)
 {
-    int rc = zr_arena_release(&pool->arena, offset, bytes);
+    int rc = zr_arena_release(&keeper->pool->arena, offset, bytes);
 
-    if (rc < 0) {
+    // Once: it would fail so for good, several times a second.
+    if (rc < 0 && !keeper->has_reported_failure) {
+        keeper->has_reported_failure = true;
         fprintf(stderr, "zramswap: cannot give memory back: %s\n", strerrordesc_np(-rc));
+    }
+    return rc == 0;
+}
+
+static void set_backed(struct zr_pool *pool, const uint64_t *index, size_t nr, uint32_t pages)
+{
+    size_t i;
+
+    for (i = 0; i < nr; i++) {
+        zr_span_set_backed(zr_pool_span_at(pool, index[i]), pages);
     }
 }
 
-// Moves up to nr_spans from warm to cold or back, neighbours by one system call.
-static void move_spans(struct zr_pool *pool, struct cds_list_head *from, struct cds_list_head *to,
-                       uint64_t nr_spans)
+// Gives the memory of neighbours back, or takes it.  False if they stay what they were.
+static bool try_move(struct zr_keeper *keeper, bool to_cold, const uint64_t *index, size_t nr)
 {
+    struct zr_pool *pool = keeper->pool;
+    size_t offset = index[0] << ZR_SPAN_SHIFT;
+    bool is_moved = to_cold ? try_release(keeper, offset, nr << ZR_SPAN_SHIFT)
+                            : zr_arena_back(&pool->arena, offset, nr << ZR_SPAN_SHIFT) == 0;
+
+    if (is_moved) {
+        set_backed(pool, index, nr, to_cold ? 0 : ZR_SPAN_ALL_PAGES);
+    }
+    if (is_moved && !to_cold) {
+        atomic_fetch_add_explicit(&pool->nr_populated_spans, nr, memory_order_relaxed);
+    }
+    return is_moved;
+}
+
+// Moves up to nr_spans from warm to cold or back, neighbours by one system call.
+static void move_spans(struct zr_keeper *keeper, bool to_cold, uint64_t nr_spans)
+{
+    struct zr_pool *pool = keeper->pool;
+    struct cds_list_head *from = to_cold ? &pool->warm : &pool->cold;
+    struct cds_list_head *to = to_cold ? &pool->cold : &pool->warm;
     uint64_t index[BATCH_SPANS];
-    size_t nr, i, first;
+    bool has_failed = false;
+    size_t nr, first, end;
 
-    while (nr_spans > 0) {
+    while (nr_spans > 0 && !has_failed) {
         nr = take_spans(pool, from, nr_spans < BATCH_SPANS ? nr_spans : BATCH_SPANS, index);
-        for (first = 0; first < nr; first = i) {
-            size_t offset = index[first] << ZR_SPAN_SHIFT;
+        for (end = nr; end > 0; end = first) {
+            bool is_moved;
 
-            for (i = first + 1; i < nr && index[i] == index[i - 1] + 1; i++) {
+            for (first = end - 1; first > 0 && index[first - 1] + 1 == index[first]; first--) {
             }
-            if (to == &pool->cold) {
-                release(pool, offset, (i - first) << ZR_SPAN_SHIFT);
-            } else if (zr_arena_populate(&pool->arena, offset, (i - first) << ZR_SPAN_SHIFT) == 0) {
-                atomic_fetch_add_explicit(&pool->nr_populated_spans, i - first,
-                                          memory_order_relaxed);
-            }
+            is_moved = try_move(keeper, to_cold, &index[first], end - first);
+            has_failed |= !is_moved;
+            put_spans(pool, is_moved ? to : from, &index[first], end - first);
         }
-        put_spans(pool, to, index, nr);
         if (nr == 0) {
             return;
         }
@@ -103,53 +132,62 @@ static void move_spans(struct zr_pool *pool, struct cds_list_head *from, struct 
     }
 }
 
-// Chunks are pages that nobody moves: those that are free below the span's end go back by
-// themselves.
-static void release_free_chunks(struct zr_pool *pool, size_t offset, uint64_t used, size_t end)
+// Gives the pages of an isolated span back that are not in use, neighbours by one system call.
+static void release_pages(struct zr_keeper *keeper, struct zr_span *span, uint32_t pages)
 {
-    size_t first, i;
+    struct zr_pool *pool = keeper->pool;
+    struct zr_pool_class *class = &pool->class[zr_span_class(span)];
+    size_t offset = zr_pool_span_index(pool, span) << ZR_SPAN_SHIFT;
+    uint32_t first, nr, run, kept = 0;
 
-    for (first = 0; first < end; first = i + 1) {
-        for (i = first; i < end && !(used >> i & 1); i++) {
+    while (pages != 0) {
+        first = (uint32_t)__builtin_ctz(pages);
+        nr = (uint32_t)__builtin_ctzll(~((uint64_t)pages >> first));
+        run = zr_span_pages(first * ZR_OS_PAGE_BYTES, (first + nr) * ZR_OS_PAGE_BYTES);
+        if (!try_release(keeper, offset + (size_t)first * ZR_OS_PAGE_BYTES,
+                         (size_t)nr * ZR_OS_PAGE_BYTES)) {
+            kept |= run;
         }
-        if (i > first) {
-            release(pool, offset + first * ZR_CHUNK_BYTES, (i - first) * ZR_CHUNK_BYTES);
-        }
+        pages &= ~run;
+    }
+    if (kept != 0) {
+        pthread_mutex_lock(&class->lock);
+        zr_span_set_backed(span, zr_span_backed(span) | kept);
+        pthread_mutex_unlock(&class->lock);
     }
 }
 
-// Gives the memory behind the last object of a span back, and that of free chunks.
-static void release_unused(struct zr_pool *pool, uint32_t class_nr, struct zr_span *span)
+static uint32_t unused_pages(const struct zr_span *span)
 {
-    struct zr_pool_class *class = &pool->class[class_nr];
-    size_t offset = zr_pool_span_index(pool, span) << ZR_SPAN_SHIFT;
-    size_t start, end;
-    uint64_t used;
+    return zr_span_backed(span) & ~zr_span_used_pages(span);
+}
 
-    if (!zr_pool_try_isolate(pool, span)) {
+// Gives back what is unused of a span that was quiet when it was in the class.
+static void release_unused(struct zr_keeper *keeper, uint32_t class_nr, struct zr_span *span)
+{
+    struct zr_pool *pool = keeper->pool;
+    struct zr_pool_class *class = &pool->class[class_nr];
+    uint32_t pages = 0;
+
+    if (!zr_pool_try_isolate(pool, span, class_nr)) {
         return;
     }
     // Frees go on, but nothing is handed out of it now: what is unused stays so.
     pthread_mutex_lock(&class->lock);
-    end = zr_round_up_to_os_page(zr_span_high_water(span) * (size_t)span->object_bytes);
-    zr_span_set_high_water(span, zr_span_end(span));
-    start = zr_round_up_to_os_page(zr_span_high_water(span) * (size_t)span->object_bytes);
-    used = span->used[0];
+    if (span->nr_backing == 0) {
+        pages = unused_pages(span);
+        zr_span_set_backed(span, zr_span_backed(span) & ~pages);
+    }
     pthread_mutex_unlock(&class->lock);
-    if (end > start) {
-        release(pool, offset + start, end - start);
-    }
-    if (class_nr == zr_size_class_chunk(&pool->classes)) {
-        release_free_chunks(pool, offset, used, start / ZR_CHUNK_BYTES);
-    }
+    release_pages(keeper, span, pages);
     zr_pool_put_back(pool, span);
 }
 
 // The spans that a class hands out of next become quiet when they did not for two windows, and lose
 // what is unused of them then.
-static void release_unused_of_class(struct zr_pool *pool, uint32_t class_nr)
+static void release_unused_of_class(struct zr_keeper *keeper, uint32_t class_nr)
 {
-    struct zr_pool_class *class = &pool->class[class_nr];
+    struct zr_pool_class *class = &keeper->pool->class[class_nr];
     struct zr_span *quiet[RELEASED_PER_CLASS];
     struct zr_span *span;
     size_t nr = 0, nr_seen = 0;
@@ -157,25 +195,21 @@ static void release_unused_of_class(struct zr_pool *pool, uint32_t class_nr)
     pthread_mutex_lock(&class->lock);
     cds_list_for_each_entry(span, &class->partial, node)
     {
-        // cppcheck-suppress uninitvar // it does not see through the list's macro
-        bool was_quiet = zr_span_is_quiet(span);
-        uint32_t tail = zr_span_high_water(span) - zr_span_end(span);
-
         if (nr_seen++ == LOOKS_PER_CLASS || nr == RELEASED_PER_CLASS) {
             break;
         }
-        if (!was_quiet) {
+        // cppcheck-suppress uninitvar // it does not see through the list's macro
+        if (!zr_span_is_quiet(span)) {
             zr_span_set_quiet_windows(span, zr_span_quiet_windows(span) + 1);
         }
-        if (zr_span_is_quiet(span) &&
-            (tail * span->object_bytes >= ZR_OS_PAGE_BYTES ||
-             (!was_quiet && class_nr == zr_size_class_chunk(&pool->classes)))) {
+        if (zr_span_is_quiet(span) && unused_pages(span) != 0) {
             quiet[nr++] = span;
         }
     }
     pthread_mutex_unlock(&class->lock);
+    // What was true under the lock is looked at again under it.
     while (nr > 0) {
-        release_unused(pool, class_nr, quiet[--nr]);
+        release_unused(keeper, class_nr, quiet[--nr]);
     }
 }
 
@@ -185,10 +219,10 @@ static void end_window(struct zr_keeper *keeper, uint64_t reserve)
     uint32_t i;
 
     if (keeper->min_warm > reserve) {
-        move_spans(pool, &pool->warm, &pool->cold, keeper->min_warm - reserve);
+        move_spans(keeper, true, keeper->min_warm - reserve);
     }
     for (i = 0; i < pool->classes.nr_classes; i++) {
-        release_unused_of_class(pool, i);
+        release_unused_of_class(keeper, i);
     }
 }
 
@@ -210,7 +244,7 @@ static uint64_t tick(void *opaque)
     reserve = keeper->growth * RESERVE_TICKS;
     reserve = reserve < MAX_RESERVE_SPANS ? reserve : MAX_RESERVE_SPANS;
     if (warm < reserve) {
-        move_spans(pool, &pool->cold, &pool->warm, reserve - warm);
+        move_spans(keeper, false, reserve - warm);
     }
 
     keeper->min_warm = warm < keeper->min_warm ? warm : keeper->min_warm;

@@ -6,9 +6,9 @@
 //
 //   reserve  while the pool grows, some spans ahead of it are populated in batches, so that a write
 //            does not take the page faults; sized by the growth of the last milliseconds.
-//   decay    spans that lay warm and unused for a whole window go back to the system, neighbours in
-//            one call, and so do the unused tails of spans that give no objects out any more, and
-//            free chunks.
+//   decay    spans that lay warm and unused for a whole window are given back to the system,
+//            neighbours in one call, and so are unused pages of spans that give no objects out any
+//            more.  Memory that the system does not take back stays warm, and counts as used.
 //
 // Threads: start and stop from one; the rest runs on the keeper's own.
 #ifndef ZR_KEEPER_H
@@ -17,6 +17,7 @@
 #include "deferred-free.h"
 #include "worker.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct zr_keeper {
@@ -28,6 +29,7 @@ struct zr_keeper {
     uint64_t min_warm;         // the fewest warm spans in this window
     uint64_t window_start_ns;
     uint64_t last_busy_ns;
+    bool has_reported_failure; // to give memory back
 };
 
 // 0 or -errno.  Pool and deferred free are borrowed.

@@ -9,6 +9,7 @@
 #define OPEN_SPANS 128   // opened at a time: 16 MiB, so that the system call is rare
 #define FREE_BATCH 1024  // handles grouped by class at a time
 #define FREE_PER_LOCK 64 // freed under one hold of a class lock, a microsecond or less
+#define PIECE_PAGES 4    // OS pages that a new object takes at once; a copy takes just its own
 
 int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
 {
@@ -17,6 +18,9 @@ int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
     int rc;
 
     memset(pool, 0, sizeof *pool);
+    if (limit_bytes > ZR_POOL_MAX_BYTES) {
+        return -EINVAL;
+    }
     pool->max_spans = max_spans;
     // The table is opened in step with the arena, OPEN_SPANS at a time: round both up to that.
     max_spans = (max_spans + OPEN_SPANS - 1) / OPEN_SPANS * OPEN_SPANS;
@@ -71,13 +75,15 @@ static int open_spans_locked(struct zr_pool *pool)
         return rc;
     }
     for (i = first; i < end; i++) {
+        zr_span_set_class(zr_pool_span_at(pool, i), ZR_CLASS_NONE);
         cds_list_add_tail(&zr_pool_span_at(pool, i)->node, &pool->cold);
     }
     pool->nr_opened_spans = end;
     return 0;
 }
 
-// A free span for a class: a warm one if there is one, for a copy a cold one; NULL at the limit.
+// A free span for a class, whose lock is held: a warm one if there is one, for a copy a cold one;
+// NULL at the limit.
 static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr, bool is_copy)
 {
     struct zr_span *span = NULL;
@@ -85,14 +91,14 @@ static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr, bo
 
     pthread_mutex_lock(&pool->span_lock);
     is_warm = pool->nr_warm_spans > 0 &&
-              (!is_copy || pool->nr_used_spans + pool->nr_warm_spans == pool->max_spans);
-    if (!is_warm && (pool->nr_used_spans + pool->nr_warm_spans == pool->max_spans ||
+              (!is_copy || pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans);
+    if (!is_warm && (pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans ||
                      (cds_list_empty(&pool->cold) && open_spans_locked(pool) < 0))) {
         goto out;
     }
     span = cds_list_first_entry(is_warm ? &pool->warm : &pool->cold, struct zr_span, node);
     cds_list_del(&span->node);
-    zr_span_init(span, (uint8_t)class_nr, pool->classes.object_bytes[class_nr], is_warm);
+    zr_span_init(span, (uint8_t)class_nr, pool->classes.object_bytes[class_nr]);
     pool->nr_used_spans++;
     pool->nr_warm_spans -= is_warm;
     pool->nr_taken_spans += !is_copy;
@@ -103,13 +109,41 @@ out:
     return span;
 }
 
+// Sees to it that the pages of an object have memory, which the taker of it has announced in
+// nr_backing: so the keeper gives no page of the span back meanwhile.  Several may do the same
+// pages at once, which does no harm.  0 or -ENOSPC.
+static int back_object(struct zr_pool *pool, struct zr_pool_class *class, struct zr_span *span,
+                       uint32_t pages, bool is_copy)
+{
+    uint32_t first = (uint32_t)__builtin_ctz(pages);
+    uint32_t end = 32 - (uint32_t)__builtin_clz(pages);
+    size_t offset = zr_pool_span_index(pool, span) << ZR_SPAN_SHIFT;
+    int rc;
+
+    if (!is_copy) {
+        end = first + PIECE_PAGES > end ? first + PIECE_PAGES : end;
+        end = end < ZR_SPAN_PAGES ? end : ZR_SPAN_PAGES;
+    }
+    rc = zr_arena_back(&pool->arena, offset + (size_t)first * ZR_OS_PAGE_BYTES,
+                       (size_t)(end - first) * ZR_OS_PAGE_BYTES);
+    pthread_mutex_lock(&class->lock);
+    span->nr_backing--;
+    if (rc == 0) {
+        zr_span_set_backed(span, zr_span_backed(span) | zr_span_pages(first * ZR_OS_PAGE_BYTES,
+                                                                      end * ZR_OS_PAGE_BYTES));
+    }
+    pthread_mutex_unlock(&class->lock);
+    return rc < 0 ? -ENOSPC : 0;
+}
+
 static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t bytes, bool is_copy,
                           zr_handle *handle)
 {
     struct zr_pool_class *class = &pool->class[class_nr];
-    uint16_t object_bytes = pool->classes.object_bytes[class_nr];
+    uint32_t object_bytes = pool->classes.object_bytes[class_nr];
     struct zr_span *span;
-    uint32_t index;
+    uint32_t start, missing;
+    int rc = 0;
 
     pthread_mutex_lock(&class->lock);
     if (cds_list_empty(&class->partial)) {
@@ -122,17 +156,24 @@ static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t byte
         class->nr_spans++;
     }
     span = cds_list_first_entry(&class->partial, struct zr_span, node);
-    index = zr_span_take(span);
+    start = zr_span_take(span) * object_bytes;
     if (zr_span_is_full(span)) {
         cds_list_del(&span->node);
     }
     class->nr_objects++;
     class->stored_bytes += bytes;
+    missing = zr_span_pages(start, start + object_bytes) & ~zr_span_backed(span);
+    span->nr_backing = (uint16_t)(span->nr_backing + (missing != 0));
     pthread_mutex_unlock(&class->lock);
 
-    *handle = zr_handle_make(
-        (zr_pool_span_index(pool, span) << ZR_SPAN_SHIFT) + (uint64_t)index * object_bytes, bytes);
-    return 0;
+    *handle = zr_handle_make((zr_pool_span_index(pool, span) << ZR_SPAN_SHIFT) + start, bytes);
+    if (missing != 0) {
+        rc = back_object(pool, class, span, missing, is_copy);
+    }
+    if (rc < 0) {
+        zr_pool_free(pool, &handle->bits, 1);
+    }
+    return rc;
 }
 
 int zr_pool_alloc(struct zr_pool *pool, uint32_t bytes, zr_handle *handle)
@@ -177,9 +218,14 @@ bool zr_pool_await_transit(struct zr_pool *pool)
     return has_waited;
 }
 
-bool zr_pool_is_chunk(const struct zr_pool *pool, zr_handle handle)
+// Takes an empty span out of its class, whose lock is held.  From then on its class says so:
+// whoever holds the lock of a class and finds it in a span, has found a span of that class.
+static void leave_class_locked(struct zr_pool_class *class, struct zr_span *span,
+                               struct cds_list_head *emptied)
 {
-    return zr_span_class(zr_pool_span_of(pool, handle)) == zr_size_class_chunk(&pool->classes);
+    zr_span_set_class(span, ZR_CLASS_NONE);
+    cds_list_add(&span->node, emptied);
+    class->nr_spans--;
 }
 
 // Frees one object.  The class lock is held.  A span that became empty leaves its class.
@@ -200,8 +246,8 @@ static void free_locked(struct zr_pool *pool, struct zr_pool_class *class, zr_ha
     class->nr_objects--;
     class->stored_bytes -= zr_handle_length_bytes(handle);
     if (zr_span_is_empty(span) && !zr_span_is_isolated(span)) {
-        cds_list_move(&span->node, emptied);
-        class->nr_spans--;
+        cds_list_del(&span->node);
+        leave_class_locked(class, span, emptied);
     }
 }
 
@@ -278,16 +324,14 @@ void zr_pool_free(struct zr_pool *pool, const uint64_t *words, size_t nr_words)
     }
 }
 
-bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span)
+bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span, uint32_t class_nr)
 {
-    // The class is a hint until the lock of that class shows that the span is in it.
-    uint32_t class_nr = zr_span_class(span);
     struct zr_pool_class *class = &pool->class[class_nr];
     bool isolated;
 
     pthread_mutex_lock(&class->lock);
-    isolated = zr_span_class(span) == class_nr && !zr_span_is_empty(span) &&
-               !zr_span_is_full(span) && !zr_span_is_isolated(span);
+    isolated =
+        zr_span_class(span) == class_nr && !zr_span_is_full(span) && !zr_span_is_isolated(span);
     if (isolated) {
         cds_list_del(&span->node);
         atomic_store_explicit(&span->is_isolated, true, memory_order_relaxed);
@@ -298,14 +342,14 @@ bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span)
 
 void zr_pool_put_back(struct zr_pool *pool, struct zr_span *span)
 {
+    // It cannot leave its class before it is put back.
     struct zr_pool_class *class = &pool->class[zr_span_class(span)];
     CDS_LIST_HEAD(emptied);
 
     pthread_mutex_lock(&class->lock);
     atomic_store_explicit(&span->is_isolated, false, memory_order_relaxed);
     if (zr_span_is_empty(span)) {
-        cds_list_add(&span->node, &emptied);
-        class->nr_spans--;
+        leave_class_locked(class, span, &emptied);
     } else {
         cds_list_add_tail(&span->node, &class->partial);
     }
@@ -354,14 +398,13 @@ bool zr_pool_is_valid(struct zr_pool *pool)
     uint64_t nr_free = 0;
     uint64_t i;
 
-    // A free span keeps its last description; it is told apart by having no object in use.
     for (i = 0; i < pool->nr_opened_spans; i++) {
         span = zr_pool_span_at(pool, i);
-        if (zr_span_is_empty(span)) {
+        if (zr_span_class(span) == ZR_CLASS_NONE) {
             nr_free++;
             continue;
         }
-        if (!zr_span_is_valid(span)) {
+        if (zr_span_is_empty(span) || !zr_span_is_valid(span)) {
             return false;
         }
         nr_used[zr_span_class(span)] += zr_span_nr_used(span);

@@ -5,11 +5,26 @@
 //
 // It knows nothing of pages or compression.  Two kinds of things live in it: objects, immutable
 // once their owner has published them, and chunks, zeroed page-aligned runs of ZR_CHUNK_WORDS
-// atomic words that each may hold a handle (slot-table leaves, batches to free).
+// atomic words that each may hold a handle.  The terms, here and above:
 //
-// A span is in use, warm (free, its memory still there) or cold (free, its memory given back); the
-// keeper moves free ones between warm and cold.  One in use may be isolated for a while, to be
-// emptied or to lose its unused tail: then it gives no objects out and is in no list.
+//     arena     the address range that everything stored lives in (arena.h)
+//     span      128 KiB of it, for objects of one size class (span.h)
+//     class     the objects of one size, and the spans that hold them (size-class.h)
+//     handle    where an object is and how long it is (handle.h)
+//     chunk     a page of 512 words: a leaf or directory of the slot table, or a batch
+//     leaf      the slot words of 2 MiB of a device; a directory has 512 leaves (slot-table.h)
+//     batch     a chunk of handles that wait to be freed (deferred-free.h)
+//     drain     to free what waits, after a grace period
+//     warm      a free span whose memory is kept at hand
+//     cold      a free span whose memory was given back to the system
+//     backed    an OS page that has memory of its own
+//     transit   of a free span: the keeper is just moving it between warm and cold
+//     isolated  of a span in use: it gives no objects out and is in no list, while it is emptied or
+//               loses pages that nothing uses
+//     quiet     of a span: it gave no object out for two windows of the keeper (250 ms each)
+//
+// Memory is taken before it is touched: whoever gets an object, a chunk or a copy may write to it,
+// and a system that has no more memory is -ENOSPC here, never a signal.
 //
 // Lock order: a class lock, then span_lock.  Both are held for nanoseconds, never over a copy or,
 // but for opening another 16 MiB of the arena, a system call.
@@ -32,6 +47,10 @@
 #include <urcu/list.h>
 
 #define ZR_CHUNK_WORDS (ZR_CHUNK_BYTES / sizeof(uint64_t))
+
+// Deferred free numbers the chunks that an arena can hold with 32 bits.  Less than 16 TiB by one
+// step in which the arena is opened.
+#define ZR_POOL_MAX_BYTES ((UINT64_C(1) << 44) - (UINT64_C(16) << 20))
 
 struct zr_pool_class {
     pthread_mutex_t lock;
@@ -75,20 +94,22 @@ struct zr_pool_stats {
     uint64_t populated_bytes; // ever, ahead of their use
 };
 
-// Reserves address space for limit_bytes (rounded up to whole spans) of spans.  0 or -errno.
+// Reserves address space for limit_bytes (rounded up to whole spans) of spans, ZR_POOL_MAX_BYTES at
+// most.  0 or -errno.
 int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes);
 
 // Every handle is void afterwards.
 void zr_pool_fini(struct zr_pool *pool);
 
-// An object of 1 to ZR_OBJECT_MAX_BYTES, content undefined.  0, or -ENOSPC at the limit.
+// An object of 1 to ZR_OBJECT_MAX_BYTES, content undefined.  0, or -ENOSPC: at the limit, or the
+// system refuses memory.  Blocks for a system call where no memory was taken ahead.
 int zr_pool_alloc(struct zr_pool *pool, uint32_t bytes, zr_handle *handle);
 
 // The same for a copy of an object that moves: a span that it needs is a cold one, so that no more
 // of it becomes resident than is used.  It goes into the copy_class of its class if it can.
 int zr_pool_alloc_copy(struct zr_pool *pool, uint32_t bytes, zr_handle *handle);
 
-// A zeroed chunk.  0, or -ENOSPC at the limit.
+// A zeroed chunk.  0 or -ENOSPC, as above.
 int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle);
 
 // Frees all handles in words that have an object, objects and chunks alike, not what is in the
@@ -96,8 +117,9 @@ int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle);
 // any more; whoever shared them has waited for a grace period first.
 void zr_pool_free(struct zr_pool *pool, const uint64_t *words, size_t nr_words);
 
-// Isolates a partly used span: false if it is not in use, full, or isolated.
-bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span);
+// Isolates a partly used span of the class that the caller saw it in.  False if it left that class
+// meanwhile, is full, or isolated: what was decided about it is void then.
+bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span, uint32_t class_nr);
 
 // Ends the isolation, by who began it: the span gives objects out again, or is free if it is empty.
 void zr_pool_put_back(struct zr_pool *pool, struct zr_span *span);
@@ -105,8 +127,6 @@ void zr_pool_put_back(struct zr_pool *pool, struct zr_span *span);
 // Waits until no free span is on its way between warm and cold; false if none was.  For a writer
 // that found the pool full: some of what is used may only be in transit.  Some ms at most.
 bool zr_pool_await_transit(struct zr_pool *pool);
-
-bool zr_pool_is_chunk(const struct zr_pool *pool, zr_handle handle);
 
 void zr_pool_get_stats(struct zr_pool *pool, struct zr_pool_stats *stats);
 

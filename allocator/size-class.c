@@ -7,7 +7,7 @@
 
 void zr_size_classes_init(struct zr_size_classes *classes)
 {
-    uint32_t count, class, coarse, units = 0;
+    uint32_t count, class_nr, coarse, units = 0;
 
     memset(classes, 0, sizeof *classes);
 
@@ -16,24 +16,24 @@ void zr_size_classes_init(struct zr_size_classes *classes)
          count--) {
         uint16_t bytes = (uint16_t)(ZR_SPAN_BYTES / count & ~15u);
 
-        class = classes->nr_classes;
-        if (class > 0 && classes->object_bytes[class - 1] == bytes) {
+        class_nr = classes->nr_classes;
+        if (class_nr > 0 && classes->object_bytes[class_nr - 1] == bytes) {
             continue;
         }
-        assert(class < ZR_NR_CLASSES_MAX - 1);
-        classes->object_bytes[class] = bytes;
+        assert(class_nr < ZR_NR_CLASSES_MAX - 1);
+        classes->object_bytes[class_nr] = bytes;
         classes->nr_classes++;
         for (; units <= bytes / 16u; units++) {
-            classes->by_units[units] = (uint8_t) class;
+            classes->by_units[units] = (uint8_t)class_nr;
         }
     }
-    for (class = coarse = classes->nr_classes - 1; class < classes->nr_classes; class --) {
-        if (classes->object_bytes[class] + ZR_COARSE_BYTES <= classes->object_bytes[coarse]) {
-            coarse = class;
+    for (class_nr = coarse = classes->nr_classes - 1; class_nr < classes->nr_classes; class_nr--) {
+        if (classes->object_bytes[class_nr] + ZR_COARSE_BYTES <= classes->object_bytes[coarse]) {
+            coarse = class_nr;
         }
-        classes->coarse[class] = (uint8_t)coarse;
+        classes->coarse[class_nr] = (uint8_t)coarse;
     }
-    class = classes->nr_classes++;
-    classes->object_bytes[class] = ZR_CHUNK_BYTES;
-    classes->coarse[class] = (uint8_t) class;
+    class_nr = classes->nr_classes++;
+    classes->object_bytes[class_nr] = ZR_CHUNK_BYTES;
+    classes->coarse[class_nr] = (uint8_t)class_nr;
 }

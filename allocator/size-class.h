@@ -21,10 +21,11 @@
 #define ZR_SPAN_SHIFT 17
 #define ZR_SPAN_BYTES (1u << ZR_SPAN_SHIFT)
 #define ZR_OBJECT_MAX_BYTES 4224u // the least class for a page and some bytes that its owner adds
-#define ZR_OBJECT_MIN_BYTES                                                                        \
-    128u // smaller ones are rare and their bitmap would cost more than it saves
+// Smaller ones are rare, and their bitmap would cost more than it saves.
+#define ZR_OBJECT_MIN_BYTES 128u
 #define ZR_CHUNK_BYTES 4096u
 #define ZR_NR_CLASSES_MAX 160
+#define ZR_CLASS_NONE 255u  // of a span that is free
 #define ZR_COARSE_BYTES 64u // where few objects are stored, classes so far apart waste least
 
 struct zr_size_classes {

@@ -11,15 +11,15 @@ static void set_nr_used(struct zr_span *span, uint32_t nr_used)
     atomic_store_explicit(&span->nr_used, (uint16_t)nr_used, memory_order_relaxed);
 }
 
-void zr_span_init(struct zr_span *span, uint8_t class, uint16_t object_bytes, bool is_warm)
+void zr_span_init(struct zr_span *span, uint8_t class_nr, uint16_t object_bytes)
 {
     CDS_INIT_LIST_HEAD(&span->node);
     span->object_bytes = object_bytes;
     span->capacity = (uint16_t)(ZR_SPAN_BYTES / object_bytes);
-    zr_span_set_high_water(span, is_warm ? span->capacity : 0);
     set_nr_used(span, 0);
     span->first_free_word = 0;
-    atomic_store_explicit(&span->class, class, memory_order_relaxed);
+    span->nr_backing = 0;
+    zr_span_set_class(span, class_nr);
     atomic_store_explicit(&span->is_isolated, false, memory_order_relaxed);
     zr_span_set_quiet_windows(span, 0);
     memset(span->used, 0, sizeof span->used);
@@ -38,9 +38,6 @@ uint32_t zr_span_take(struct zr_span *span)
     span->first_free_word = (uint8_t)word;
     set_nr_used(span, zr_span_nr_used(span) + 1);
     zr_span_set_quiet_windows(span, zr_span_is_full(span) ? ZR_SPAN_QUIET : 0);
-    if (word * 64 + bit >= zr_span_high_water(span)) {
-        zr_span_set_high_water(span, word * 64 + bit + 1);
-    }
     return word * 64 + bit;
 }
 
@@ -62,7 +59,8 @@ void zr_span_put(struct zr_span *span, uint32_t index)
     }
 }
 
-uint32_t zr_span_end(const struct zr_span *span)
+// One above the highest object in use.
+static uint32_t end_of(const struct zr_span *span)
 {
     uint32_t word = ZR_SPAN_WORDS;
 
@@ -72,6 +70,17 @@ uint32_t zr_span_end(const struct zr_span *span)
         }
     }
     return 0;
+}
+
+uint32_t zr_span_used_pages(const struct zr_span *span)
+{
+    if (zr_span_is_empty(span)) {
+        return 0;
+    }
+    // Chunks are OS pages, so each can go by itself.
+    return span->object_bytes == ZR_OS_PAGE_BYTES
+               ? (uint32_t)span->used[0]
+               : zr_span_pages(0, end_of(span) * span->object_bytes);
 }
 
 bool zr_span_is_valid(const struct zr_span *span)
@@ -89,7 +98,7 @@ bool zr_span_is_valid(const struct zr_span *span)
             return false;
         }
     }
-    return nr_used == zr_span_nr_used(span) && zr_span_end(span) <= zr_span_high_water(span) &&
-           zr_span_high_water(span) <= span->capacity &&
+    return nr_used == zr_span_nr_used(span) &&
+           (span->nr_backing > 0 || (zr_span_used_pages(span) & ~zr_span_backed(span)) == 0) &&
            span->capacity == ZR_SPAN_BYTES / span->object_bytes;
 }

@@ -66,6 +66,7 @@ int zr_server_init(struct zr_server *server, const struct zr_server_config *conf
     int rc;
 
     *server = (struct zr_server){.start_ns = zr_worker_now_ns()};
+    limit_bytes = limit_bytes < ZR_POOL_MAX_BYTES ? limit_bytes : ZR_POOL_MAX_BYTES;
     if (config->limit_bytes > 0 && config->limit_bytes < limit_bytes) {
         limit_bytes = config->limit_bytes;
     }
@@ -88,8 +89,8 @@ int zr_server_init(struct zr_server *server, const struct zr_server_config *conf
     if (rc < 0) {
         goto error_devices;
     }
-    zr_compactor_init(&server->compactor, &server->pool, server->deferred, &server->codec,
-                      server->tables, server->nr_devices);
+    zr_compactor_init(&server->compactor, &server->pool, server->deferred, server->tables,
+                      server->nr_devices);
     zr_ager_init(&server->ager, server->tables, server->nr_devices);
     return 0;
 

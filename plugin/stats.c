@@ -33,14 +33,14 @@ static uint64_t age_of_coldest_s(const struct zr_slot_counts *counts)
     return zr_ager_least_s(age);
 }
 
-static void get_device_stats(struct zr_server *server, const struct zr_device *device,
+static void get_device_stats(struct zr_server *server, struct zr_device *device,
                              struct zr_device_stats *stats)
 {
-    const struct zr_slot_table *table = &device->table;
+    struct zr_slot_table *table = &device->table;
     struct zr_slot_counts counts;
     unsigned i;
 
-    zr_slot_table_count(table, &counts);
+    zr_slot_counts_get(table, &counts);
     *stats = (struct zr_device_stats){
         .name = device->name,
         .disksize = device->size_bytes,
@@ -49,8 +49,6 @@ static void get_device_stats(struct zr_server *server, const struct zr_device *d
         .same_pages = counts.nr_same,
         .huge_pages = counts.nr_huge,
         .corrupt_pages = atomic_load_explicit(&device->nr_corrupt, memory_order_relaxed),
-        .nr_packed_leaves = counts.nr_packed_leaves,
-        .packed_leaf_bytes = counts.packed_leaf_bytes,
         .mem_limit = table->account.limit_bytes == UINT64_MAX ? 0 : table->account.limit_bytes,
         .coldest_age_s = age_of_coldest_s(&counts),
     };
@@ -71,8 +69,6 @@ static void add_to_total(struct zr_device_stats *total, const struct zr_device_s
     total->same_pages += device->same_pages;
     total->huge_pages += device->huge_pages;
     total->corrupt_pages += device->corrupt_pages;
-    total->nr_packed_leaves += device->nr_packed_leaves;
-    total->packed_leaf_bytes += device->packed_leaf_bytes;
     total->limit_hits += device->limit_hits;
     if (device->coldest_age_s > total->coldest_age_s) {
         total->coldest_age_s = device->coldest_age_s;
@@ -91,9 +87,7 @@ static void get_common_stats(struct zr_server *server, struct zr_server_stats *s
     struct zr_pool_stats pool;
     struct zr_deferred_free_stats deferred;
     const struct zr_device_stats *total = &stats->total;
-    uint64_t nr_objects =
-        total->orig_data_size / ZR_PAGE_BYTES - total->same_pages + total->nr_packed_leaves;
-    uint64_t object_bytes = total->compr_data_size + total->packed_leaf_bytes;
+    uint64_t nr_objects = total->orig_data_size / ZR_PAGE_BYTES - total->same_pages;
 
     zr_pool_get_stats(&server->pool, &pool);
     zr_deferred_free_get_stats(server->deferred, &deferred);
@@ -104,7 +98,7 @@ static void get_common_stats(struct zr_server *server, struct zr_server_stats *s
     stats->pages_compacted = server->compactor.nr_moved_pages;
     stats->spans_compacted = server->compactor.nr_freed_spans;
     // Whatever the pool has and no slot refers to was extracted and waits.
-    stats->pending_free_bytes = difference(pool.stored_bytes, object_bytes);
+    stats->pending_free_bytes = difference(pool.stored_bytes, total->compr_data_size);
     stats->pending_free_objects = difference(pool.nr_objects, nr_objects);
     stats->drained_batches = deferred.nr_drains;
     stats->cold_spans = pool.nr_taken_cold;

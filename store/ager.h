@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Ager: tells how long pages have lain unwritten, to a factor of four, for no more than the three
-// age bits of a slot word.
+// Ager: measures how long pages have lain unwritten, to a factor of four, for no more than the
+// three age bits of a slot word.
 //
 // Once a minute it walks all slot words in the background.  In every walk pages of age 0 become 1,
 // in every 4th those of age 1 become 2, in every 16th those of age 2 become 3, and so on.  So an
@@ -12,16 +12,15 @@
 //           0        1 min  5 min   21 min  85 min  5.7 h   22.8 h
 //
 // A write makes a new word, of age 0; a read changes nothing, since it costs no exchange; a move by
-// the compactor keeps the age.  A word is aged by compare-exchange, a packed leaf by one for an
-// older copy of it.  If somebody was faster all stays as it is; who exchanges the same by
-// compare-exchange at that moment tries once more (part of a page) or passes on (the compactor).
+// the compactor keeps the age.  A lost race leaves the word as it is.  A partial write that loses
+// to the ager retries; the compactor skips the page.
 //
 // Threads: init, start, stop and walk from one; the rest runs on the ager's own.
 #ifndef ZR_AGER_H
 #define ZR_AGER_H
 
 #include "../allocator/worker.h"
-#include "slot-table.h"
+#include "walk.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,8 +33,7 @@ struct zr_ager {
     uint64_t nr_walks; // begun
     uint64_t next_walk_ns;
     bool is_walking;
-    size_t table; // where the walk is
-    uint64_t slot;
+    struct zr_walk walk;
 };
 
 // The tables are borrowed.

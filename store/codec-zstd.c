@@ -82,6 +82,7 @@ const struct zr_codec_ops zr_codec_zstd = {
     .name = "zstd",
     .kind = ZR_SLOT_ZSTD,
     .has_level = true,
+    .has_decoder = true,
     .bound_bytes = ZSTD_COMPRESSBOUND(ZR_PAGE_BYTES),
     .yield_pages = 1,
     .default_level = 1,

@@ -33,7 +33,7 @@ int zr_codec_init(struct zr_codec *codec, const struct zr_codec_ops *ops, int le
     *codec = (struct zr_codec){
         .ops = ops,
         .checksum_bytes = ZR_CHECKSUM_BYTES,
-        .contexts = calloc(nr, sizeof *codec->contexts),
+        .contexts = aligned_alloc(_Alignof(struct zr_codec_context), nr * sizeof *codec->contexts),
     };
     if (!codec->contexts) {
         return -ENOMEM;
@@ -47,8 +47,6 @@ int zr_codec_init(struct zr_codec *codec, const struct zr_codec_ops *ops, int le
             return -ENOMEM;
         }
         pthread_mutex_init(&context->busy, NULL);
-        memset(context->page, 0, sizeof context->page); // touched ahead of the first request
-        memset(context->object, 0, sizeof context->object);
     }
     return 0;
 }
@@ -65,15 +63,6 @@ void zr_codec_fini(struct zr_codec *codec)
     codec->contexts = NULL;
 }
 
-// Only the holder counts, so no atomic addition is needed.
-static struct zr_codec_context *count_get(struct zr_codec_context *context)
-{
-    uint64_t nr = atomic_load_explicit(&context->nr_gets, memory_order_relaxed);
-
-    atomic_store_explicit(&context->nr_gets, nr + 1, memory_order_relaxed);
-    return context;
-}
-
 struct zr_codec_context *zr_codec_get(struct zr_codec *codec)
 {
     // The CPU's own first: its working memory is in that CPU's cache.
@@ -84,11 +73,11 @@ struct zr_codec_context *zr_codec_get(struct zr_codec *codec)
         struct zr_codec_context *context = &codec->contexts[(first + i) % codec->nr_contexts];
 
         if (pthread_mutex_trylock(&context->busy) == 0) {
-            return count_get(context);
+            return context;
         }
     }
     pthread_mutex_lock(&codec->contexts[first].busy);
-    return count_get(&codec->contexts[first]);
+    return &codec->contexts[first];
 }
 
 void zr_codec_put(struct zr_codec_context *context)
@@ -96,13 +85,25 @@ void zr_codec_put(struct zr_codec_context *context)
     pthread_mutex_unlock(&context->busy);
 }
 
-uint64_t zr_codec_nr_gets(const struct zr_codec *codec)
+size_t zr_codec_compress(struct zr_codec *codec, const void *page, void *out)
 {
-    uint64_t nr = 0;
-    unsigned i;
+    struct zr_codec_context *context = zr_codec_get(codec);
+    size_t bytes = codec->ops->compress(context->codec, page, out);
 
-    for (i = 0; i < codec->nr_contexts; i++) {
-        nr += atomic_load_explicit(&codec->contexts[i].nr_gets, memory_order_relaxed);
+    zr_codec_put(context);
+    return bytes;
+}
+
+int zr_codec_decompress(struct zr_codec *codec, const void *object, size_t bytes, void *page)
+{
+    struct zr_codec_context *context;
+    int rc;
+
+    if (!codec->ops->has_decoder) {
+        return codec->ops->decompress(NULL, object, bytes, page);
     }
-    return nr;
+    context = zr_codec_get(codec);
+    rc = codec->ops->decompress(context->codec, object, bytes, page);
+    zr_codec_put(context);
+    return rc;
 }

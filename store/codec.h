@@ -3,9 +3,9 @@
 //
 // Codecs: one const table of operations each, and contexts that are made before the first request.
 //
-// A context (the working memory of one compression, 16 KiB to some 100 KiB) is borrowed for a
-// request.  There are two per CPU: more threads than that cannot compress at the same time anyway,
-// and nbdkit has one per connection.  Who finds all of them busy waits for one.
+// A context (the working memory of one compression, 16 KiB to some 100 KiB) is borrowed for one
+// page, and never kept over a wait, a yield or a system call.  There are two per CPU, so one is
+// free unless holders were preempted; then the next thread waits until one of them runs again.
 //
 // Threads: get and put from any; a context belongs to the thread that got it.
 #ifndef ZR_CODEC_H
@@ -15,7 +15,6 @@
 #include "slot-word.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +23,7 @@ struct zr_codec_ops {
     const char *name;
     enum zr_slot_kind kind;
     bool has_level;
+    bool has_decoder;     // decompress uses the context; else that may be NULL
     size_t bound_bytes;   // a page never compresses to more than this
     unsigned yield_pages; // compressing so many takes about 20 µs: then others may have the CPU
     int default_level;
@@ -56,11 +56,8 @@ const struct zr_codec_ops *zr_codec_find(const char *name);
 
 struct zr_codec_context {
     pthread_mutex_t busy; // held by whoever has the context
-    _Atomic uint64_t nr_gets;
     void *codec;
-    unsigned char page[ZR_PAGE_BYTES];              // scratch: a page to be changed in part
-    unsigned char object[ZR_CODEC_BOUND_MAX_BYTES]; // scratch: what compress makes
-};
+} __attribute__((aligned(64)));
 
 struct zr_codec {
     const struct zr_codec_ops *ops;
@@ -77,8 +74,8 @@ void zr_codec_fini(struct zr_codec *codec);
 struct zr_codec_context *zr_codec_get(struct zr_codec *codec);
 void zr_codec_put(struct zr_codec_context *context);
 
-// How often a context was borrowed: about the number of requests.  Costs them nothing, since each
-// context has a count of its own.
-uint64_t zr_codec_nr_gets(const struct zr_codec *codec);
+// As those of ops, with a context that is borrowed meanwhile.
+size_t zr_codec_compress(struct zr_codec *codec, const void *page, void *out);
+int zr_codec_decompress(struct zr_codec *codec, const void *object, size_t bytes, void *page);
 
 #endif

@@ -73,15 +73,14 @@ static void prefetch_object(const struct zr_device *device, uint64_t word)
     }
 }
 
-// Another one for each slot, so that a page that was stored for another one is noticed too.  Odd:
-// from 0 on the checksum of zeros, which is what lost memory reads as, would be zero.
+// The seed differs per slot, so an object reached through the wrong slot fails its check.  It is
+// odd, never 0: with seed 0 the CRC of zeros is 0, and lost memory reads as zeros.
 static uint32_t seed_of(const struct zr_device *device, uint64_t slot)
 {
     return device->checksum_seed + 2 * (uint32_t)slot;
 }
 
-static int load_object(const struct zr_device *device, struct zr_codec_context *context,
-                       uint64_t slot, uint64_t word, void *page)
+static int load_object(const struct zr_device *device, uint64_t slot, uint64_t word, void *page)
 {
     zr_handle handle = zr_handle_of_word(word);
     const void *object = zr_pool_view(device->pool, handle);
@@ -93,7 +92,7 @@ static int load_object(const struct zr_device *device, struct zr_codec_context *
         return -EIO;
     }
     if (zr_slot_word_kind(word) == device->codec->ops->kind) {
-        return device->codec->ops->decompress(context->codec, object, bytes, page);
+        return zr_codec_decompress(device->codec, object, bytes, page);
     }
     if (zr_slot_word_kind(word) != ZR_SLOT_HUGE || bytes != ZR_PAGE_BYTES) {
         return -EIO;
@@ -103,8 +102,7 @@ static int load_object(const struct zr_device *device, struct zr_codec_context *
 }
 
 // The page that a word stands for.  Inside the read-side section in which the word was loaded.
-static int load_page(struct zr_device *device, struct zr_codec_context *context, uint64_t slot,
-                     uint64_t word, void *page)
+static int load_page(struct zr_device *device, uint64_t slot, uint64_t word, void *page)
 {
     int rc;
 
@@ -112,20 +110,22 @@ static int load_page(struct zr_device *device, struct zr_codec_context *context,
         zr_fill_page(page, zr_slot_word_value(word));
         return 0;
     }
-    rc = load_object(device, context, slot, word, page);
+    rc = load_object(device, slot, word, page);
     if (rc < 0) {
         atomic_fetch_add_explicit(&device->nr_corrupt, 1, memory_order_relaxed);
     }
     return rc;
 }
 
-// Stores a page in the pool and makes the word for it, which nobody can see yet.  0 or -ENOSPC.
-static int make_word(const struct zr_device *device, struct zr_codec_context *context,
-                     uint64_t slot, const void *page, uint64_t *word)
+// Stores a page in the pool and makes the word for it, which nobody can see yet.  0, -ENOSPC, or
+// -EDQUOT: its object is longer than *room_bytes, else less of them are left.
+static int make_word(const struct zr_device *device, uint64_t slot, const void *page,
+                     uint64_t *room_bytes, uint64_t *word)
 {
     const size_t checksum_bytes = device->codec->checksum_bytes;
     enum zr_slot_kind kind = device->codec->ops->kind;
-    const void *object = context->object;
+    unsigned char compressed[ZR_CODEC_BOUND_MAX_BYTES];
+    const void *object = compressed;
     unsigned char *stored;
     zr_handle handle;
     uint32_t value;
@@ -136,12 +136,18 @@ static int make_word(const struct zr_device *device, struct zr_codec_context *co
         *word = zr_slot_word_same(value);
         return 0;
     }
-    bytes = device->codec->ops->compress(context->codec, page, context->object);
+    if (*room_bytes == 0) {
+        return -EDQUOT;
+    }
+    bytes = zr_codec_compress(device->codec, page, compressed);
     if (!zr_size_class_saves(&device->pool->classes, bytes + checksum_bytes,
                              (uint32_t)(ZR_PAGE_BYTES + checksum_bytes))) {
         kind = ZR_SLOT_HUGE;
         object = page;
         bytes = ZR_PAGE_BYTES;
+    }
+    if (bytes + checksum_bytes > *room_bytes) {
+        return -EDQUOT;
     }
     rc = zr_pool_alloc(device->pool, (uint32_t)(bytes + checksum_bytes), &handle);
     if (rc == 0) {
@@ -151,49 +157,50 @@ static int make_word(const struct zr_device *device, struct zr_codec_context *co
             zr_checksum_append(stored, bytes, seed_of(device, slot));
         }
         *word = zr_slot_word_make(kind, handle);
+        *room_bytes -= bytes + checksum_bytes;
     }
     return rc;
 }
 
-static int read_pages(struct zr_device *device, struct zr_codec_context *context, char *buffer,
-                      uint64_t slot, size_t nr_slots)
+static int read_pages(struct zr_device *device, char *buffer, uint64_t slot, size_t nr_slots)
 {
-    struct zr_leaf leaf;
+    const _Atomic uint64_t *leaf;
     uint64_t word, next;
     size_t i;
     int rc = 0;
 
     zr_rcu_read_lock();
     leaf = zr_slot_table_leaf(&device->table, slot);
-    next = zr_leaf_word(&leaf, slot);
+    next = zr_leaf_word(leaf, slot);
     prefetch_object(device, next);
     for (i = 0; i < nr_slots && rc == 0; i++) {
         word = next;
         if (i + 1 < nr_slots) {
-            next = zr_leaf_word(&leaf, slot + i + 1);
+            next = zr_leaf_word(leaf, slot + i + 1);
             prefetch_object(device, next);
         }
-        rc = load_page(device, context, slot + i, word, buffer + i * ZR_PAGE_BYTES);
+        rc = load_page(device, slot + i, word, buffer + i * ZR_PAGE_BYTES);
     }
     zr_rcu_read_unlock();
     return rc;
 }
 
-static int read_partial_page(struct zr_device *device, struct zr_codec_context *context,
-                             void *buffer, const struct piece *piece)
+static int read_partial_page(struct zr_device *device, void *buffer, const struct piece *piece)
 {
-    int rc = read_pages(device, context, (char *)context->page, piece->slot, 1);
+    char page[ZR_PAGE_BYTES];
+    int rc = read_pages(device, page, piece->slot, 1);
 
     if (rc == 0) {
-        memcpy(buffer, context->page + piece->start, piece->bytes);
+        memcpy(buffer, page + piece->start, piece->bytes);
     }
     return rc;
 }
 
 // All of the pages or none: the words are made before the first is exchanged.
-static int try_write_pages(struct zr_device *device, struct zr_codec_context *context,
-                           const char *buffer, uint64_t slot, size_t nr_slots)
+static int try_write_pages(struct zr_device *device, const char *buffer, uint64_t slot,
+                           size_t nr_slots)
 {
+    uint64_t room_bytes = zr_slot_table_room_bytes(&device->table, slot, nr_slots);
     uint64_t words[ZR_LEAF_SLOTS];
     size_t nr_words;
     int rc = 0;
@@ -204,7 +211,7 @@ static int try_write_pages(struct zr_device *device, struct zr_codec_context *co
         if (nr_words > 0 && nr_words % device->codec->ops->yield_pages == 0) {
             sched_yield();
         }
-        rc = make_word(device, context, slot + nr_words, buffer + nr_words * ZR_PAGE_BYTES,
+        rc = make_word(device, slot + nr_words, buffer + nr_words * ZR_PAGE_BYTES, &room_bytes,
                        &words[nr_words]);
         if (rc < 0) {
             break;
@@ -220,29 +227,25 @@ static int try_write_pages(struct zr_device *device, struct zr_codec_context *co
 }
 
 // Replaces bytes of a page by those in buffer, or by zeros if that is NULL.
-static int try_write_partial_page(struct zr_device *device, struct zr_codec_context *context,
-                                  const void *buffer, const struct piece *piece)
+static int try_write_partial_page(struct zr_device *device, const void *buffer,
+                                  const struct piece *piece)
 {
-    struct zr_leaf leaf;
-    uint64_t old, word;
+    char page[ZR_PAGE_BYTES];
+    uint64_t room_bytes, old, word;
     int rc;
 
     do {
-        rc = zr_slot_table_unpack(&device->table, piece->slot);
-        if (rc < 0) {
-            return rc;
-        }
         zr_rcu_read_lock();
-        leaf = zr_slot_table_leaf(&device->table, piece->slot);
-        old = zr_leaf_word(&leaf, piece->slot);
-        rc = load_page(device, context, piece->slot, old, context->page);
+        room_bytes = zr_slot_table_room_bytes(&device->table, piece->slot, 1);
+        old = zr_leaf_word(zr_slot_table_leaf(&device->table, piece->slot), piece->slot);
+        rc = load_page(device, piece->slot, old, page);
         if (rc == 0) {
             if (buffer) {
-                memcpy(context->page + piece->start, buffer, piece->bytes);
+                memcpy(page + piece->start, buffer, piece->bytes);
             } else {
-                memset(context->page + piece->start, 0, piece->bytes);
+                memset(page + piece->start, 0, piece->bytes);
             }
-            rc = make_word(device, context, piece->slot, context->page, &word);
+            rc = make_word(device, piece->slot, page, &room_bytes, &word);
         }
         if (rc == 0 && word != old) {
             rc = zr_slot_table_replace(&device->table, piece->slot, old, word);
@@ -263,93 +266,78 @@ static int try_write_partial_page(struct zr_device *device, struct zr_codec_cont
 
 int zr_device_read(struct zr_device *device, void *buffer, uint64_t bytes, uint64_t offset)
 {
-    struct zr_codec_context *context = zr_codec_get(device->codec);
     char *out = buffer;
     struct piece piece;
     int rc = 0;
 
+    zr_load_count(&device->compactor->load);
     for (; bytes > 0 && rc == 0; offset += piece.bytes, bytes -= piece.bytes, out += piece.bytes) {
         piece = next_piece(offset, bytes);
         if (piece.nr_slots > 0) {
-            rc = read_pages(device, context, out, piece.slot, piece.nr_slots);
+            rc = read_pages(device, out, piece.slot, piece.nr_slots);
         } else {
-            rc = read_partial_page(device, context, out, &piece);
+            rc = read_partial_page(device, out, &piece);
         }
     }
-    zr_codec_put(context);
     return rc;
 }
 
-static int try_write_piece(struct zr_device *device, struct zr_codec_context *context,
-                           const void *buffer, const struct piece *piece)
+static int try_write_piece(struct zr_device *device, const void *buffer, const struct piece *piece)
 {
     assert(buffer || piece->nr_slots == 0); // whole pages of zeros are extracted
     if (piece->nr_slots > 0) {
-        return try_write_pages(device, context, buffer, piece->slot, piece->nr_slots);
+        return try_write_pages(device, buffer, piece->slot, piece->nr_slots);
     }
-    return try_write_partial_page(device, context, buffer, piece);
+    return try_write_partial_page(device, buffer, piece);
 }
 
 // Writes a piece; buffer NULL stands for zeros, in part of a page.
-static int write_piece(struct zr_device *device, struct zr_codec_context *context,
-                       const void *buffer, const struct piece *piece)
+static int write_piece(struct zr_device *device, const void *buffer, const struct piece *piece)
 {
-    int rc = try_write_piece(device, context, buffer, piece);
+    bool has_detached = true;
     unsigned nr_tries;
+    int rc = try_write_piece(device, buffer, piece);
 
     // Others may take what was made free, so more than one try; and one more after nothing was
     // gained, since the keeper may just have freed what was missing.
     for (nr_tries = 1; nr_tries < MAX_TRIES && rc == -ENOSPC; nr_tries++) {
-        bool has_gained = zr_compactor_reclaim(device->compactor);
+        bool has_gained = zr_compactor_reclaim(device->compactor, nr_tries);
 
-        rc = try_write_piece(device, context, buffer, piece);
+        rc = try_write_piece(device, buffer, piece);
         if (!has_gained) {
             break;
         }
     }
     // Its own limit: only what it trimmed before can help, and no other device is to notice.
-    if (rc == -EDQUOT) {
-        zr_deferred_free_drain(device->deferred);
-        rc = try_write_piece(device, context, buffer, piece);
+    while (rc == -EDQUOT && has_detached) {
+        has_detached = zr_account_has_detached(&device->table.account);
+        if (has_detached) {
+            zr_deferred_free_drain(device->deferred);
+        }
+        rc = try_write_piece(device, buffer, piece);
     }
     return rc == -EDQUOT ? -ENOSPC : rc;
 }
 
 int zr_device_write(struct zr_device *device, const void *buffer, uint64_t bytes, uint64_t offset)
 {
-    struct zr_codec_context *context = zr_codec_get(device->codec);
     const char *in = buffer;
     struct piece piece;
     int rc = 0;
 
+    zr_load_count(&device->compactor->load);
     for (; bytes > 0 && rc == 0; offset += piece.bytes, bytes -= piece.bytes, in += piece.bytes) {
         piece = next_piece(offset, bytes);
-        rc = write_piece(device, context, in, &piece);
+        rc = write_piece(device, in, &piece);
     }
-    zr_codec_put(context);
     return rc;
 }
 
 static int zero_partial_page(struct zr_device *device, uint64_t offset, uint64_t bytes)
 {
-    struct zr_codec_context *context = zr_codec_get(device->codec);
     struct piece piece = next_piece(offset, bytes);
-    int rc = write_piece(device, context, NULL, &piece);
 
-    zr_codec_put(context);
-    return rc;
-}
-
-// Part of a packed leaf takes memory to empty.
-static int extract(struct zr_device *device, uint64_t first_slot, uint64_t nr_slots)
-{
-    unsigned nr_tries = 1;
-    int rc;
-
-    do {
-        rc = zr_slot_table_extract(&device->table, first_slot, nr_slots);
-    } while (rc == -ENOSPC && nr_tries++ < MAX_TRIES && zr_compactor_reclaim(device->compactor));
-    return rc;
+    return write_piece(device, NULL, &piece);
 }
 
 int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset)
@@ -363,9 +351,9 @@ int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset)
     end_whole = end == device->size_bytes ? device->table.nr_slots : end / ZR_PAGE_BYTES;
 
     if (first_whole < end_whole) {
-        rc = extract(device, first_whole, end_whole - first_whole);
+        zr_slot_table_extract(&device->table, first_whole, end_whole - first_whole);
     }
-    if (rc == 0 && offset % ZR_PAGE_BYTES != 0) {
+    if (offset % ZR_PAGE_BYTES != 0) {
         uint64_t head_end = first_whole * ZR_PAGE_BYTES;
 
         rc = zero_partial_page(device, offset, (end < head_end ? end : head_end) - offset);
@@ -380,18 +368,18 @@ int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset)
 // without leaves.
 static uint64_t find_run_end(const struct zr_device *device, uint64_t slot, bool *is_hole)
 {
-    struct zr_leaf leaf;
+    const _Atomic uint64_t *leaf;
     uint64_t end;
 
     zr_rcu_read_lock();
     leaf = zr_slot_table_leaf(&device->table, slot);
-    if (!zr_handle_has_object(leaf.handle)) {
+    if (!leaf) {
         *is_hole = true;
         end = zr_slot_table_next_leaf(&device->table, slot + 1); // at least this one is a hole
     } else {
-        *is_hole = zr_leaf_word(&leaf, slot) == ZR_SLOT_EMPTY;
+        *is_hole = zr_leaf_word(leaf, slot) == ZR_SLOT_EMPTY;
         for (end = slot + 1; end % ZR_LEAF_SLOTS != 0; end++) {
-            if ((zr_leaf_word(&leaf, end) == ZR_SLOT_EMPTY) != *is_hole) {
+            if ((zr_leaf_word(leaf, end) == ZR_SLOT_EMPTY) != *is_hole) {
                 break;
             }
         }

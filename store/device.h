@@ -6,9 +6,9 @@
 //
 // Each page changes at one instant, from all old to all new, whatever else runs; a request over
 // several pages is not atomic as a whole (no disk promises that).  When memory is short a write
-// first has what waits to be freed drained, then sparse spans compacted; only then, or when the
-// device is at its own limit, it fails with -ENOSPC, and within each aligned 2 MiB nothing was
-// changed by it, or all was.
+// first has what waits to be freed drained, then sparse spans compacted.  If that does not help, or
+// the device is at its own limit, it fails with -ENOSPC.  Each aligned 2 MiB of the request is all
+// or nothing.
 //
 // Threads: all calls but init and fini may overlap.  Ranges must lie within the device.
 #ifndef ZR_DEVICE_H
@@ -42,7 +42,8 @@ int zr_device_init(struct zr_device *device, const char *name, uint64_t size_byt
                    struct zr_deferred_free *deferred, struct zr_compactor *compactor);
 void zr_device_fini(struct zr_device *device);
 
-// 0 or -EIO (an object is damaged).  Blocks at most for a codec context.
+// 0 or -EIO (an object is damaged).  Never blocks, but for zstd's decoders while their holders are
+// preempted (codec.h).
 int zr_device_read(struct zr_device *device, void *buffer, uint64_t bytes, uint64_t offset);
 
 // 0, -ENOSPC, or -EIO (a partial page over a damaged object).  May help to free memory.

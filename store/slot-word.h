@@ -22,7 +22,7 @@
 enum zr_slot_kind {
     ZR_SLOT_SAME, // filled with one 32-bit value; zero: a hole
     ZR_SLOT_HUGE, // stored raw, since it does not compress (zram's word for it)
-    ZR_SLOT_LZ4,  // from here on: one per codec; below 4, since the top bit is ZR_HANDLE_IS_PACKED
+    ZR_SLOT_LZ4,  // from here on: one per codec
     ZR_SLOT_ZSTD,
 };
 
@@ -55,6 +55,12 @@ static inline unsigned zr_slot_word_age(uint64_t word)
 static inline uint64_t zr_slot_word_older(uint64_t word)
 {
     return word + (UINT64_C(1) << ZR_SLOT_AGE_SHIFT);
+}
+
+// Of its object; 0 if it has none.
+static inline uint64_t zr_slot_word_length_bytes(uint64_t word)
+{
+    return zr_handle_length_bytes(zr_handle_of_word(word));
 }
 
 static inline uint32_t zr_slot_word_value(uint64_t word)

@@ -46,7 +46,7 @@ static _Atomic uint64_t *word_at(uint64_t slot)
     _Atomic uint64_t *leaf;
 
     zr_rcu_read_lock();
-    leaf = (_Atomic uint64_t *)zr_slot_table_leaf(&device->table, slot).words;
+    leaf = zr_slot_table_leaf(&device->table, slot);
     zr_rcu_read_unlock();
     return &leaf[slot];
 }

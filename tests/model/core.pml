@@ -8,7 +8,7 @@
 // leaves out: the root above the directory (the same step one level up), the words of a leaf beside
 // the one (they share nothing but the leaf), the stack of waiting chunks (pushed and popped by one
 // atomic access each, here a set), locks of the allocator (alloc and free are one step each), and
-// packed leaves and the ager (leaf.pml).
+// the ager (a compactor that makes no copy).
 //
 // A page has two halves.  A write of the page sets both; a partial write sets the second and must
 // keep what the first is at that instant, so that a lost update shows.

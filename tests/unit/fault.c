@@ -11,7 +11,7 @@
 
 static _Thread_local struct {
     bool is_armed, has_failed;
-    unsigned nr_calls, nth;
+    unsigned nr_calls, nr_advice, nth;
     long nr_live;
 } fault;
 
@@ -32,6 +32,7 @@ static _Thread_local struct {
 void fault_arm(unsigned nth)
 {
     fault.nr_calls = 0;
+    fault.nr_advice = 0;
     fault.nth = nth;
     fault.has_failed = false;
     fault.is_armed = true;
@@ -46,6 +47,11 @@ bool fault_disarm(void)
 unsigned fault_nr_calls(void)
 {
     return fault.nr_calls;
+}
+
+unsigned fault_nr_heap_calls(void)
+{
+    return fault.nr_calls - fault.nr_advice;
 }
 
 long fault_nr_live(void)
@@ -137,6 +143,7 @@ PLAIN int mprotect(void *address, size_t bytes, int protection)
 
 PLAIN int madvise(void *address, size_t bytes, int advice)
 {
+    fault.nr_advice += fault.is_armed;
     return must_fail() ? -1 : NEXT(madvise)(address, bytes, advice);
 }
 

@@ -23,6 +23,9 @@ bool fault_disarm(void);
 // Calls that allocated since fault_arm.
 unsigned fault_nr_calls(void);
 
+// Of them those that were not madvise, which takes memory for the arena.
+unsigned fault_nr_heap_calls(void);
+
 // Pieces of memory, mappings and memfds that were taken and not given back while armed, over all
 // such times of the thread.  0: nothing leaked.
 long fault_nr_live(void);

@@ -112,12 +112,10 @@ void check_extents(uint64_t offset, uint64_t bytes)
 
 uint64_t load_word(uint64_t slot)
 {
-    struct zr_leaf leaf;
     uint64_t word;
 
     zr_rcu_read_lock();
-    leaf = zr_slot_table_leaf(&device->table, slot);
-    word = zr_leaf_word(&leaf, slot);
+    word = zr_leaf_word(zr_slot_table_leaf(&device->table, slot), slot);
     zr_rcu_read_unlock();
     return word;
 }

@@ -58,32 +58,6 @@ uint64_t nr_objects(void)
     return drained_stats().nr_objects;
 }
 
-void pack_leaf(uint64_t slot)
-{
-    mark_leaf(slot);
-    zr_slot_table_pack(&table, &slot, 1);
-}
-
-bool mark_leaf(uint64_t slot)
-{
-    bool is_marked;
-
-    zr_rcu_read_lock();
-    is_marked = zr_slot_table_try_mark(&table, slot);
-    zr_rcu_read_unlock();
-    return is_marked;
-}
-
-bool is_leaf_packed(uint64_t slot)
-{
-    bool is;
-
-    zr_rcu_read_lock();
-    is = zr_slot_table_leaf(&table, slot).packed != NULL;
-    zr_rcu_read_unlock();
-    return is;
-}
-
 uint64_t nr_chunks(void)
 {
     return drained_stats().nr_chunks - nr_set_aside;
@@ -115,12 +89,10 @@ void end_table(void)
 
 uint64_t load(uint64_t slot)
 {
-    struct zr_leaf leaf;
     uint64_t word;
 
     zr_rcu_read_lock();
-    leaf = zr_slot_table_leaf(&table, slot);
-    word = zr_leaf_word(&leaf, slot);
+    word = zr_leaf_word(zr_slot_table_leaf(&table, slot), slot);
     zr_rcu_read_unlock();
     return word;
 }

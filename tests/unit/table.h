@@ -36,13 +36,7 @@ bool is_object_of(uint64_t word, uint64_t slot);
 int store(uint64_t slot, uint64_t word);
 uint64_t load(uint64_t slot);
 
-// Of the leaf of a slot; pack_leaf does both steps of it.
-bool mark_leaf(uint64_t slot);
-void pack_leaf(uint64_t slot);
-bool is_leaf_packed(uint64_t slot);
-
-// When all that was handed to deferred free is freed.  Chunks: directories and full
-// leaves; objects: packed leaves too.
+// When all that was handed to deferred free is freed.  Chunks: directories and leaves.
 uint64_t nr_objects(void);
 uint64_t nr_chunks(void);
 

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
-//
-// Linked with --wrap for zr_slot_table_replace_packed, so that a writer can be faster than it.
 #include "shadowed-device.h"
-
-#include "allocator/rcu.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,14 +9,7 @@
 
 static unsigned age_of(uint64_t slot)
 {
-    struct zr_leaf leaf;
-    uint64_t word;
-
-    zr_rcu_read_lock();
-    leaf = zr_slot_table_leaf(&device->table, slot);
-    word = zr_leaf_word(&leaf, slot);
-    zr_rcu_read_unlock();
-    return zr_slot_word_age(word);
+    return zr_slot_word_age(load_word(slot));
 }
 
 static void walk(unsigned nr_times)
@@ -135,100 +124,6 @@ START_TEST(a_page_that_is_moved_keeps_its_age)
 }
 END_TEST
 
-static bool is_packed(uint64_t slot)
-{
-    bool is;
-
-    zr_rcu_read_lock();
-    is = zr_slot_table_leaf(&device->table, slot).packed != NULL;
-    zr_rcu_read_unlock();
-    return is;
-}
-
-static void pack(uint64_t slot)
-{
-    bool is_marked;
-
-    zr_rcu_read_lock();
-    is_marked = zr_slot_table_try_mark(&device->table, slot);
-    zr_rcu_read_unlock();
-    ck_assert(is_marked);
-    zr_slot_table_pack(&device->table, &slot, 1);
-    ck_assert(is_packed(slot));
-}
-
-START_TEST(pages_of_a_packed_leaf_age_and_it_stays_packed)
-{
-    struct zr_pool_stats before, after;
-
-    start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_lz4);
-    write_both(0, 3 * PAGE_BYTES, CONTENT_TEXT);
-    walk(4);
-    write_both(PAGE_BYTES, PAGE_BYTES, CONTENT_SAME);
-    pack(0);
-    before = pool_stats();
-    walk(3);
-    ck_assert_uint_eq(age_of(0), 2);
-    ck_assert_uint_eq(age_of(1), 1);
-    walk(9);
-    ck_assert(is_packed(0));
-    ck_assert_uint_eq(age_of(0), 3);
-    ck_assert_uint_eq(age_of(1), 3);
-    ck_assert_uint_eq(age_of(2), 3);
-    ck_assert_uint_eq(age_of(3), 0);
-    after = pool_stats(); // each copy went
-    ck_assert_uint_eq(after.nr_objects, before.nr_objects);
-    ck_assert_uint_eq(after.stored_bytes, before.stored_bytes);
-    compare_both();
-    write_both(2 * PAGE_BYTES, 100, CONTENT_RANDOM);
-    ck_assert_uint_eq(age_of(2), 0);
-    compare_both();
-    end_device();
-}
-END_TEST
-
-static bool is_writer_faster;
-
-static void *write_a_page(void *unused)
-{
-    write_both(PAGE_BYTES, PAGE_BYTES, CONTENT_RANDOM);
-    return unused;
-}
-
-int __real_zr_slot_table_replace_packed(struct zr_slot_table *table, uint64_t slot, zr_handle old,
-                                        zr_handle packed);
-int __wrap_zr_slot_table_replace_packed(struct zr_slot_table *table, uint64_t slot, zr_handle old,
-                                        zr_handle packed);
-
-int __wrap_zr_slot_table_replace_packed(struct zr_slot_table *table, uint64_t slot, zr_handle old,
-                                        zr_handle packed)
-{
-    pthread_t writer;
-
-    // Another thread: a writer is not inside a read-side section.
-    if (is_writer_faster && pthread_create(&writer, NULL, write_a_page, NULL) == 0) {
-        pthread_join(writer, NULL);
-    }
-    return __real_zr_slot_table_replace_packed(table, slot, old, packed);
-}
-
-START_TEST(where_a_writer_was_faster_the_older_leaf_is_dropped)
-{
-    start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_lz4);
-    write_both(0, 2 * PAGE_BYTES, CONTENT_TEXT);
-    pack(0);
-    is_writer_faster = true;
-    walk(1);
-    is_writer_faster = false;
-    ck_assert(!is_packed(0));
-    ck_assert_uint_eq(age_of(0), 0);
-    ck_assert_uint_eq(age_of(1), 0);
-    ck_assert_uint_eq(pool_stats().nr_objects, 2);
-    compare_both();
-    end_device();
-}
-END_TEST
-
 START_TEST(ageing_charges_and_frees_nothing)
 {
     struct zr_pool_stats before, after;
@@ -308,8 +203,6 @@ UNIT_MAIN("ager", an_age_stands_for_four_times_as_long_as_the_one_before,
           a_page_is_as_old_as_the_walks_that_it_went_through, the_greatest_age_stays,
           pages_of_every_kind_age_and_read_as_before,
           a_write_of_any_part_makes_a_page_young_and_a_read_does_not,
-          a_page_that_is_moved_keeps_its_age,
-          pages_of_a_packed_leaf_age_and_it_stays_packed,
-          where_a_writer_was_faster_the_older_leaf_is_dropped, ageing_charges_and_frees_nothing,
+          a_page_that_is_moved_keeps_its_age, ageing_charges_and_frees_nothing,
           writes_and_moves_beside_a_walk_lose_nothing,
           a_started_ager_walks_at_once_and_stops_before_the_minute_is_over)

@@ -177,7 +177,7 @@ START_TEST(releasing_gives_memory_back_and_keeps_the_neighbours)
 }
 END_TEST
 
-START_TEST(populating_makes_memory_resident_and_changes_none)
+START_TEST(backing_makes_memory_resident_and_changes_none)
 {
     struct zr_arena arena;
     int rc;
@@ -185,11 +185,9 @@ START_TEST(populating_makes_memory_resident_and_changes_none)
     ck_assert_int_eq(zr_arena_init(&arena, ZR_ARENA_SHARED, RESERVED_BYTES), 0);
     ck_assert_int_eq(zr_arena_open(&arena, 4 * PAGE_BYTES), 0);
     memset(arena.base + PAGE_BYTES, 'x', PAGE_BYTES);
-    rc = zr_arena_populate(&arena, PAGE_BYTES, 2 * PAGE_BYTES);
-    if (rc != -EINVAL) { // Linux before 5.14
-        ck_assert_int_eq(rc, 0);
-        ck_assert_int_eq(stored_bytes(&arena), 2 * PAGE_BYTES);
-    }
+    rc = zr_arena_back(&arena, PAGE_BYTES, 2 * PAGE_BYTES);
+    ck_assert_int_eq(rc, 0);
+    ck_assert_int_eq(stored_bytes(&arena), 2 * PAGE_BYTES);
     ck_assert(is_filled(arena.base + PAGE_BYTES, 'x', PAGE_BYTES));
     ck_assert(is_filled(arena.base + 2 * PAGE_BYTES, 0, PAGE_BYTES));
     zr_arena_fini(&arena);
@@ -336,7 +334,7 @@ UNIT_MAIN("arena", a_new_arena_is_reserved_and_closed,
           opening_beyond_the_reservation_is_enospc_and_changes_nothing,
           an_open_that_fails_changes_nothing_and_may_be_repeated,
           releasing_gives_memory_back_and_keeps_the_neighbours,
-          populating_makes_memory_resident_and_changes_none, locked_memory_can_be_released,
+          backing_makes_memory_resident_and_changes_none, locked_memory_can_be_released,
           only_a_shared_arena_is_shared_with_another_process,
           neither_kind_is_written_to_a_core_dump, a_program_that_is_executed_does_not_inherit_it,
           more_than_the_address_space_is_enomem, no_file_descriptor_left_is_emfile,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// The compactor and the evacuation under it.  Linked with --wrap for zr_slot_table_replace, so that
-// a writer can be faster than it.
+// The compactor and the evacuation under it.  Linked with --wrap for zr_pool_alloc_copy, so that a
+// writer can win the race.
 #include "shadowed-device.h"
 
 #include <errno.h>
@@ -12,18 +12,9 @@
 
 #define DEVICE_BYTES (8 * MiB)
 
-static uint64_t nr_packed_leaves(void)
-{
-    struct zr_slot_counts counts;
-
-    zr_slot_table_count(&device->table, &counts);
-    return counts.nr_packed_leaves;
-}
-
-// The pages' own, without the packed leaves.
 static uint64_t nr_page_objects(void)
 {
-    return pool_stats().nr_objects - nr_packed_leaves();
+    return pool_stats().nr_objects;
 }
 
 static uint64_t used_bytes(void)
@@ -111,25 +102,6 @@ START_TEST(what_little_is_in_a_class_goes_into_a_coarser_one_once)
 }
 END_TEST
 
-// When nothing is left that is worth a pass for its own sake.
-START_TEST(sparse_leaves_that_a_busy_pass_left_are_packed_when_it_is_quiet)
-{
-    start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_lz4);
-    write_both(0, DEVICE_BYTES, CONTENT_RANDOM);
-    thin_out(DEVICE_BYTES, 8);
-    make_all_quiet();
-    server.compactor.is_busy = true;
-    ck_assert_uint_gt(zr_compactor_pass(&server.compactor, ZR_URGENCY_BUSY), 0);
-    ck_assert_uint_eq(nr_packed_leaves(), 0);
-
-    server.compactor.is_busy = false;
-    zr_compactor_pass(&server.compactor, ZR_URGENCY_QUIET);
-    ck_assert_uint_eq(nr_packed_leaves(), DEVICE_BYTES / LEAF_BYTES);
-    compare_both();
-    end_device();
-}
-END_TEST
-
 START_TEST(a_dense_pool_is_left_alone)
 {
     start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_lz4);
@@ -160,55 +132,96 @@ END_TEST
 START_TEST(reclaim_says_whether_anything_was_gained)
 {
     start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_lz4);
-    ck_assert(!zr_compactor_reclaim(&server.compactor));
+    ck_assert(!zr_compactor_reclaim(&server.compactor, 1));
     write_both(0, DEVICE_BYTES, CONTENT_RANDOM);
     zero_both(0, PAGE_BYTES);
-    ck_assert(zr_compactor_reclaim(&server.compactor)); // drained
+    ck_assert(zr_compactor_reclaim(&server.compactor, 1)); // drained
     thin_out(DEVICE_BYTES, 8);
-    unit_sleep_ms(50); // a pool that gave nothing is not searched again at once
-    ck_assert(zr_compactor_reclaim(&server.compactor)); // compacted
-    unit_sleep_ms(50);
-    ck_assert(!zr_compactor_reclaim(&server.compactor));
+    ck_assert(zr_compactor_reclaim(&server.compactor, 1)); // compacted
+    ck_assert(!zr_compactor_reclaim(&server.compactor, 1));
     compare_both();
     end_device();
 }
 END_TEST
 
-static bool is_writer_faster;
-
-int __real_zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t old,
-                                 uint64_t word);
-int __wrap_zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t old,
-                                 uint64_t word);
-
-int __wrap_zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t old,
-                                 uint64_t word)
+// What was drained is only of use to whoever stores the same length: the second try compacts.
+START_TEST(the_second_try_compacts_though_there_was_something_to_drain)
 {
-    return is_writer_faster ? -EAGAIN : __real_zr_slot_table_replace(table, slot, old, word);
-}
-
-START_TEST(where_a_writer_was_faster_the_copy_is_dropped)
-{
-    uint64_t nr_objects;
-
     start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_lz4);
     write_both(0, DEVICE_BYTES, CONTENT_RANDOM);
     thin_out(DEVICE_BYTES, 8);
-    nr_objects = nr_page_objects();
-    is_writer_faster = true;
-    ck_assert_uint_eq(zr_compactor_pass(&server.compactor, ZR_URGENCY_FULL), 0);
-    is_writer_faster = false;
-    ck_assert_uint_eq(server.compactor.nr_moved_pages, 0);
-    ck_assert_uint_eq(nr_page_objects(), nr_objects);
+    zero_both(0, PAGE_BYTES);
+    ck_assert(zr_compactor_reclaim(&server.compactor, 1));
+    ck_assert_uint_eq(server.compactor.nr_freed_spans, 0);
+    zero_both(8 * PAGE_BYTES, PAGE_BYTES);
+    ck_assert(zr_compactor_reclaim(&server.compactor, 2));
+    ck_assert_uint_gt(server.compactor.nr_freed_spans, 0);
     compare_both();
-    ck_assert(zr_pool_is_valid(&server.pool));
-    ck_assert_uint_gt(zr_compactor_pass(&server.compactor, ZR_URGENCY_FULL), 0);
     end_device();
 }
 END_TEST
 
-// ---- Beside requests
-// -----------------------------------------------------------------------------
+// A failed search shuts no later one out, however soon that comes.
+START_TEST(holes_made_after_a_search_in_vain_are_found_at_once)
+{
+    start_device(DEVICE_BYTES, DEVICE_BYTES + 8 * ZR_SPAN_BYTES, &zr_codec_lz4);
+    write_both(0, DEVICE_BYTES, CONTENT_RANDOM);
+    while (zr_compactor_reclaim(&server.compactor, 2)) {
+    }
+    thin_out(DEVICE_BYTES, 8);
+    ck_assert(zr_compactor_reclaim(&server.compactor, 2));
+    ck_assert_uint_gt(server.compactor.nr_freed_spans, 0);
+    compare_both();
+    end_device();
+}
+END_TEST
+
+// Whatever a pass under way is for, an urgent one is a whole one.
+START_TEST(a_writer_that_meets_a_pass_for_less_gets_a_pass_for_itself)
+{
+    start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_lz4);
+    write_both(0, DEVICE_BYTES, CONTENT_RANDOM);
+    thin_out(DEVICE_BYTES, 8);
+    // As a pass that found nothing to empty and is at its end.
+    server.compactor.is_passing = true;
+    zr_walk_begin(&server.compactor.walk, server.compactor.tables, 0);
+    ck_assert_uint_gt(zr_compactor_pass(&server.compactor, ZR_URGENCY_FULL), 0);
+    compare_both();
+    end_device();
+}
+END_TEST
+
+static bool is_writer_first;
+
+int __real_zr_pool_alloc_copy(struct zr_pool *pool, uint32_t bytes, zr_handle *handle);
+int __wrap_zr_pool_alloc_copy(struct zr_pool *pool, uint32_t bytes, zr_handle *handle);
+
+// A writer that comes between the load of the word and its exchange.
+int __wrap_zr_pool_alloc_copy(struct zr_pool *pool, uint32_t bytes, zr_handle *handle)
+{
+    if (is_writer_first) {
+        write_both(server.compactor.walk.slot * PAGE_BYTES, LEAF_BYTES, CONTENT_SAME);
+    }
+    return __real_zr_pool_alloc_copy(pool, bytes, handle);
+}
+
+START_TEST(where_a_writer_wins_the_race_the_copy_is_dropped)
+{
+    start_device(DEVICE_BYTES, 64 * MiB, &zr_codec_lz4);
+    write_both(0, DEVICE_BYTES, CONTENT_RANDOM);
+    thin_out(DEVICE_BYTES, 8);
+    is_writer_first = true;
+    zr_compactor_pass(&server.compactor, ZR_URGENCY_FULL);
+    is_writer_first = false;
+    ck_assert_uint_eq(server.compactor.nr_moved_pages, 0);
+    ck_assert_uint_eq(nr_page_objects(), 0); // neither the old nor a copy
+    compare_both();
+    ck_assert(zr_pool_is_valid(&server.pool));
+    end_device();
+}
+END_TEST
+
+// ---- Beside requests ----------------------------------------------------------------------------
 
 #define NR_WORKERS 3
 #define WORKER_BYTES (2 * MiB)
@@ -290,9 +303,12 @@ END_TEST
 
 UNIT_MAIN("compactor", a_pass_empties_sparse_spans_and_every_page_stays,
           objects_of_every_size_are_moved_whole,
-          what_little_is_in_a_class_goes_into_a_coarser_one_once,
-          sparse_leaves_that_a_busy_pass_left_are_packed_when_it_is_quiet, a_dense_pool_is_left_alone,
+          what_little_is_in_a_class_goes_into_a_coarser_one_once, a_dense_pool_is_left_alone,
           a_writer_finds_room_in_a_pool_that_is_full_of_holes,
-          reclaim_says_whether_anything_was_gained, where_a_writer_was_faster_the_copy_is_dropped,
+          reclaim_says_whether_anything_was_gained,
+          the_second_try_compacts_though_there_was_something_to_drain,
+          holes_made_after_a_search_in_vain_are_found_at_once,
+          a_writer_that_meets_a_pass_for_less_gets_a_pass_for_itself,
+          where_a_writer_wins_the_race_the_copy_is_dropped,
           passes_beside_requests_lose_nothing_and_leave_no_copy,
           a_started_compactor_works_by_itself_and_stops_in_the_middle)

@@ -148,7 +148,7 @@ START_TEST(a_chunk_goes_with_all_that_it_refers_to)
 
     start();
     for (size_t i = 0; i < NR_OF(counts); i++) {
-        zr_deferred_free_chunk(deferred, make_leaf(counts[i]), NULL);
+        zr_deferred_free_chunk(deferred, make_leaf(counts[i]), ZR_CHUNK_OF_OBJECTS, NULL);
         ck_assert_uint_eq(deferred_stats().nr_chunks, 1);
         ck_assert_uint_eq(pool_stats().nr_objects, counts[i]);
         ck_assert(zr_deferred_free_drain(deferred));
@@ -174,7 +174,7 @@ START_TEST(a_directory_goes_with_its_leaves_and_their_objects)
         for (size_t n = cases[i].first; n < ZR_CHUNK_WORDS; n += cases[i].step) {
             entries[n] = make_leaf(n % 5).bits;
         }
-        zr_deferred_free_chunk(deferred, directory, NULL);
+        zr_deferred_free_chunk(deferred, directory, ZR_CHUNK_OF_CHUNKS, NULL);
         zr_deferred_free_drain(deferred);
         ck_assert(is_all_freed());
         ck_assert_uint_eq(pool_stats().nr_chunks, nr_chunks);
@@ -186,7 +186,7 @@ END_TEST
 // Objects of 100 bytes, as make_leaf makes them.
 START_TEST(the_objects_of_a_chunk_are_taken_off_its_account_when_they_are_freed)
 {
-    struct zr_account account = {.limit_bytes = UINT64_MAX};
+    struct zr_account account = {.limit_bytes = 1000000};
     struct zr_account other = {.stored_bytes = 7, .limit_bytes = UINT64_MAX};
     zr_handle directory;
 
@@ -195,13 +195,15 @@ START_TEST(the_objects_of_a_chunk_are_taken_off_its_account_when_they_are_freed)
     zr_pool_view_chunk(&pool, directory)[0] = make_leaf(5).bits;
     zr_pool_view_chunk(&pool, directory)[9] = make_leaf(6).bits;
     account.stored_bytes = (5 + 6 + 70) * 100 + 1;
-    zr_deferred_free_chunk(deferred, directory, &account);
-    zr_deferred_free_chunk(deferred, make_leaf(70), &account);
-    zr_deferred_free_chunk(deferred, make_leaf(0), &other);
-    zr_deferred_free_chunk(deferred, make_leaf(8), NULL);
+    zr_deferred_free_chunk(deferred, directory, ZR_CHUNK_OF_CHUNKS, &account);
+    zr_deferred_free_chunk(deferred, make_leaf(70), ZR_CHUNK_OF_OBJECTS, &account);
+    zr_deferred_free_chunk(deferred, make_leaf(0), ZR_CHUNK_OF_OBJECTS, &other);
+    zr_deferred_free_chunk(deferred, make_leaf(8), ZR_CHUNK_OF_OBJECTS, NULL);
     ck_assert_uint_eq(account.stored_bytes, (5 + 6 + 70) * 100 + 1);
+    ck_assert(zr_account_has_detached(&account));
     zr_deferred_free_drain(deferred);
     ck_assert_uint_eq(account.stored_bytes, 1);
+    ck_assert(!zr_account_has_detached(&account));
     ck_assert_uint_eq(other.stored_bytes, 7);
     end();
 }
@@ -216,7 +218,8 @@ START_TEST(chunks_and_words_may_be_handed_over_in_any_order)
         size_t nr_words = random_below(NR_OF(words) + 1);
 
         if (random_below(2) == 0) {
-            zr_deferred_free_chunk(deferred, make_leaf(random_below(40)), NULL);
+            zr_deferred_free_chunk(deferred, make_leaf(random_below(40)), ZR_CHUNK_OF_OBJECTS,
+                                   NULL);
         }
         make_objects(words, nr_words);
         zr_deferred_free_words(deferred, words, nr_words);
@@ -239,7 +242,7 @@ START_TEST(of_a_chunk_that_becomes_a_batch_no_old_word_is_freed_again)
     for (size_t i = 0; i < NR_OF(counts); i++) {
         make_objects(words, NR_OF(words));
         zr_deferred_free_words(deferred, words, NR_OF(words));
-        zr_deferred_free_chunk(deferred, make_leaf(ZR_CHUNK_WORDS), NULL);
+        zr_deferred_free_chunk(deferred, make_leaf(ZR_CHUNK_WORDS), ZR_CHUNK_OF_OBJECTS, NULL);
         zr_deferred_free_drain(deferred);
         make_objects(words, counts[i]);
         zr_deferred_free_words(deferred, words, counts[i]);
@@ -279,10 +282,10 @@ START_TEST(handing_over_and_draining_never_allocate)
     make_objects(words, NR_OF(words));
     leaf = make_leaf(ZR_CHUNK_WORDS);
     other = make_leaf(1);
-    zr_deferred_free_chunk(deferred, other, NULL);
+    zr_deferred_free_chunk(deferred, other, ZR_CHUNK_OF_OBJECTS, NULL);
     zr_deferred_free_drain(deferred); // makes this thread known to RCU, which allocates
     fault_arm(0);
-    zr_deferred_free_chunk(deferred, leaf, NULL);
+    zr_deferred_free_chunk(deferred, leaf, ZR_CHUNK_OF_OBJECTS, NULL);
     zr_deferred_free_words(deferred, words, NR_OF(words));
     zr_deferred_free_drain(deferred);
     fault_disarm();
@@ -351,7 +354,7 @@ START_TEST(an_object_stays_until_the_readers_that_may_see_it_have_left)
 
     enter_reader(&reader);
     zr_deferred_free_words(deferred, &object.bits, 1);
-    zr_deferred_free_chunk(deferred, leaf, NULL);
+    zr_deferred_free_chunk(deferred, leaf, ZR_CHUNK_OF_OBJECTS, NULL);
     ck_assert_int_eq(pthread_create(&drainer, NULL, drain, NULL), 0);
     unit_sleep_ms(100); // long enough for a drain that does not wait
     ck_assert_int_eq(nr_drained, 0);
@@ -372,7 +375,7 @@ START_TEST(a_chunk_may_be_handed_over_inside_a_read_side_section)
     start();
     zr_rcu_read_lock();
     for (int i = 0; i < 200; i++) { // more than there are batches set aside
-        zr_deferred_free_chunk(deferred, make_leaf(1), NULL);
+        zr_deferred_free_chunk(deferred, make_leaf(1), ZR_CHUNK_OF_OBJECTS, NULL);
     }
     ck_assert_uint_eq(pool_stats().nr_objects, 200);
     zr_rcu_read_unlock();
@@ -401,8 +404,32 @@ START_TEST(a_drain_beside_another_frees_what_was_handed_over_before_it)
     ck_assert_int_eq(nr_drained, 0);
     leave_reader(&reader);
     pthread_join(second, NULL);
+    pthread_join(first, NULL);
+    ck_assert(is_all_freed());
+    end();
+}
+END_TEST
+
+START_TEST(who_finds_nothing_waits_for_what_another_drainer_has_in_hand)
+{
+    struct reader reader = {0};
+    pthread_t first, second;
+    uint64_t word;
+
+    start();
+    enter_reader(&reader);
+    word = make_object(100);
+    zr_deferred_free_words(deferred, &word, 1);
+    ck_assert_int_eq(pthread_create(&first, NULL, drain, NULL), 0);
+    unit_sleep_ms(20); // it waits for the reader now
+    ck_assert_int_eq(pthread_create(&second, NULL, drain, NULL), 0);
+    unit_sleep_ms(20);
+    ck_assert_int_eq(nr_drained, 0); // a writer in need must not be told that there is nothing
+    leave_reader(&reader);
+    pthread_join(second, NULL);
     ck_assert(is_all_freed());
     pthread_join(first, NULL);
+    ck_assert(!zr_deferred_free_drain(deferred));
     end();
 }
 END_TEST
@@ -435,7 +462,7 @@ static void *replace_and_read(void *number)
             zr_handle leaf = make_chunk();
 
             atomic_init(&zr_pool_view_chunk(&pool, leaf)[random_below(ZR_CHUNK_WORDS)], word);
-            zr_deferred_free_chunk(deferred, leaf, NULL);
+            zr_deferred_free_chunk(deferred, leaf, ZR_CHUNK_OF_OBJECTS, NULL);
         } else {
             zr_deferred_free_words(deferred, &word, 1);
         }
@@ -538,6 +565,7 @@ UNIT_MAIN("deferred-free", an_unused_one_leaves_nothing_in_the_pool,
           an_object_stays_until_the_readers_that_may_see_it_have_left,
           a_chunk_may_be_handed_over_inside_a_read_side_section,
           a_drain_beside_another_frees_what_was_handed_over_before_it,
+          who_finds_nothing_waits_for_what_another_drainer_has_in_hand,
           threads_may_hand_over_read_and_drain_at_once,
           a_creation_that_fails_at_any_step_leaves_nothing_behind,
           a_pool_too_small_for_the_batches_is_enospc)

@@ -187,7 +187,7 @@ static _Atomic uint64_t *word_to_damage(void)
     _Atomic uint64_t *leaf;
 
     zr_rcu_read_lock();
-    leaf = (_Atomic uint64_t *)zr_slot_table_leaf(&device->table, 0).words;
+    leaf = zr_slot_table_leaf(&device->table, 0);
     zr_rcu_read_unlock();
     return leaf;
 }

@@ -213,7 +213,7 @@ START_TEST(no_request_allocates_from_the_heap)
             zr_device_read(device, buffer, bytes, offset);
             zr_device_zero(device, bytes / 2, offset + 1);
             fault_disarm();
-            nr_calls += fault_nr_calls();
+            nr_calls += fault_nr_heap_calls();
         }
         end_device();
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Linked with --wrap for zr_arena_release and zr_arena_populate, so that a test can act just while
+// Linked with --wrap for zr_arena_release and zr_arena_back, so that a test can act just while
 // memory is on its way.
 #include "unit.h"
 #include "fault.h"
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -266,26 +267,69 @@ static void alloc_beside(void)
     }
 }
 
+// A keeper that has collected two quiet spans of chunks and is in the release of one: meanwhile the
+// other's last chunks are freed, as any drain does, and it becomes a span of objects.
+static zr_handle quiet_chunks[2 * ZR_SPAN_BYTES / ZR_CHUNK_BYTES];
+static zr_handle objects[MAX_PER_SPAN - 1];
+static atomic_bool must_take_span;
+
+static bool is_kept_chunk(size_t i)
+{
+    return i % (NR_OF(quiet_chunks) / 2) == 0 || i % (NR_OF(quiet_chunks) / 2) == 20;
+}
+
+static void take_span_for_another_class(size_t offset_bytes)
+{
+    uint64_t span = offset_bytes >> ZR_SPAN_SHIFT;
+    uint64_t first = zr_handle_offset_bytes(quiet_chunks[0]) >> ZR_SPAN_SHIFT;
+    size_t half = NR_OF(quiet_chunks) / 2;
+    size_t other = span == first ? half : 0;
+
+    if (!must_take_span || (span != first && span != first + 1)) {
+        return;
+    }
+    must_take_span = false;
+    for (size_t i = other; i < other + half; i++) {
+        if (is_kept_chunk(i)) {
+            zr_pool_free(&pool, &quiet_chunks[i].bits, 1);
+        }
+    }
+    for (size_t i = 0; i < NR_OF(objects); i++) {
+        if (zr_pool_alloc(&pool, ZR_OBJECT_MAX_BYTES, &objects[i]) < 0) {
+            abort();
+        }
+        memset(zr_pool_view(&pool, objects[i]), (int)i + 1, ZR_OBJECT_MAX_BYTES);
+    }
+    if (zr_pool_span_of(&pool, objects[0]) != zr_pool_span_of(&pool, quiet_chunks[other])) {
+        abort(); // not the schedule that this is about
+    }
+}
+
+static atomic_uint nr_releases;
+static bool is_release_refused;
+
 int __real_zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
 int __wrap_zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
-int __real_zr_arena_populate(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
-int __wrap_zr_arena_populate(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
+int __real_zr_arena_back(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
+int __wrap_zr_arena_back(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
 
 int __wrap_zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
 {
     alloc_beside();
-    return __real_zr_arena_release(arena, offset_bytes, bytes);
+    take_span_for_another_class(offset_bytes);
+    nr_releases++;
+    return is_release_refused ? -EPERM : __real_zr_arena_release(arena, offset_bytes, bytes);
 }
 
 static uint64_t populated_bytes;
 static bool is_populate_refused;
 
-int __wrap_zr_arena_populate(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
+int __wrap_zr_arena_back(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
 {
     int rc;
 
     alloc_beside();
-    rc = is_populate_refused ? -EINVAL : __real_zr_arena_populate(arena, offset_bytes, bytes);
+    rc = is_populate_refused ? -ENOSPC : __real_zr_arena_back(arena, offset_bytes, bytes);
     populated_bytes += rc == 0 ? bytes : 0;
     return rc;
 }
@@ -341,23 +385,86 @@ static bool has_warm_spans(void *unused)
     return has;
 }
 
-// Linux before 5.14 cannot populate: then spans are warm by name only.
+// Where the system has no memory for it, nothing is kept ahead.
 START_TEST(what_is_populated_ahead_is_counted)
 {
     for (int is_refused = 0; is_refused < 2; is_refused++) {
-        is_populate_refused = is_refused;
-        populated_bytes = 0;
         start();
         ck_assert_uint_eq(pool_stats().populated_bytes, 0);
         fill(NR_SPANS / 2);
+        is_populate_refused = is_refused;
+        populated_bytes = 0;
         start_keeper();
-        ck_assert(unit_await(has_warm_spans, NULL));
+        ck_assert(is_refused ? (unit_sleep_ms(100), !has_warm_spans(NULL))
+                             : unit_await(has_warm_spans, NULL));
         zr_keeper_stop(&keeper);
+        is_populate_refused = false;
         ck_assert_uint_eq(pool_stats().populated_bytes, populated_bytes);
         ck_assert((populated_bytes == 0) == is_refused);
         zr_pool_free(&pool, words, NR_OF(words) / 2);
         end();
     }
+}
+END_TEST
+
+static bool has_taken_span(void *unused)
+{
+    (void)unused;
+    return !must_take_span;
+}
+
+START_TEST(a_span_that_changes_its_class_while_the_keeper_is_on_its_way_loses_nothing)
+{
+    start();
+    for (size_t i = 0; i < NR_OF(quiet_chunks); i++) {
+        ck_assert_int_eq(zr_pool_alloc_chunk(&pool, &quiet_chunks[i]), 0);
+    }
+    ck_assert_uint_eq(zr_handle_offset_bytes(quiet_chunks[0]) % ZR_SPAN_BYTES, 0);
+    for (size_t i = 0; i < NR_OF(quiet_chunks); i++) {
+        if (!is_kept_chunk(i)) {
+            zr_pool_free(&pool, &quiet_chunks[i].bits, 1);
+        }
+    }
+    must_take_span = true;
+    start_keeper();
+    ck_assert(unit_await(has_taken_span, NULL));
+    unit_sleep_ms(300); // the keeper goes on with the other span
+    zr_keeper_stop(&keeper);
+    for (size_t i = 0; i < NR_OF(objects); i++) {
+        const unsigned char *bytes = zr_pool_view(&pool, objects[i]);
+
+        ck_assert_msg(bytes[0] == i + 1 && memcmp(bytes, bytes + 1, ZR_OBJECT_MAX_BYTES - 1) == 0,
+                      "object %zu was given back", i);
+    }
+    ck_assert(zr_pool_is_valid(&pool));
+    zr_pool_fini(&pool); // with all that is in it
+}
+END_TEST
+
+// The memory is still there, so it counts, and whoever needs it gets it.
+START_TEST(memory_that_the_system_does_not_take_back_stays_warm)
+{
+    uint64_t used_bytes;
+
+    start();
+    fill(NR_SPANS);
+    zr_pool_free(&pool, words + 2, NR_OF(words) - 2); // whole spans, and the tail of one
+    used_bytes = pool_stats().used_bytes;
+    is_release_refused = true;
+    nr_releases = 0;
+    start_keeper();
+    unit_sleep_ms(1500);
+    zr_keeper_stop(&keeper);
+    is_release_refused = false;
+    ck_assert_uint_gt(nr_releases, 1);
+    ck_assert_uint_eq(pool_stats().used_bytes, used_bytes);
+    ck_assert(is_intact(0));
+    ck_assert(is_intact(1));
+    ck_assert(zr_pool_is_valid(&pool));
+    zr_pool_free(&pool, words, 2);
+    fill(NR_SPANS);
+    zr_pool_free(&pool, words, NR_OF(words));
+    end();
 }
 END_TEST
 
@@ -383,4 +490,6 @@ UNIT_MAIN("keeper", what_is_handed_over_is_freed_also_after_a_silence,
           free_chunks_between_used_ones_go_back_and_these_stay,
           a_release_under_way_takes_no_room_from_the_limit,
           a_populate_under_way_takes_no_room_from_the_limit, what_is_populated_ahead_is_counted,
+          a_span_that_changes_its_class_while_the_keeper_is_on_its_way_loses_nothing,
+          memory_that_the_system_does_not_take_back_stays_warm,
           a_keeper_whose_thread_cannot_be_made_is_an_error_and_may_be_stopped)

@@ -4,6 +4,7 @@
 #include "fault.h"
 
 #include "allocator/rcu.h"
+#include "store/slot-counts.h"
 
 #include <errno.h>
 
@@ -12,7 +13,7 @@ static bool has_leaf(uint64_t slot)
     bool has;
 
     zr_rcu_read_lock();
-    has = zr_handle_has_object(zr_slot_table_leaf(&table, slot).handle);
+    has = zr_slot_table_leaf(&table, slot) != NULL;
     zr_rcu_read_unlock();
     return has;
 }
@@ -73,7 +74,7 @@ START_TEST(a_new_table_is_empty_and_takes_nothing_from_the_pool)
         ck_assert(!has_leaf(0));
         ck_assert(!has_leaf(sizes[i] - 1));
         ck_assert_uint_eq(next_leaf(0), sizes[i]);
-        zr_slot_table_count(&table, &counts);
+        zr_slot_counts_get(&table, &counts);
         ck_assert_uint_eq(counts.nr_same + counts.nr_huge + counts.nr_compressed, 0);
         ck_assert_uint_eq(counts.stored_bytes, 0);
         zr_slot_table_extract(&table, 0, sizes[i]);
@@ -335,7 +336,7 @@ START_TEST(each_kind_of_page_is_counted)
     ck_assert_int_eq(store(100, zr_slot_word_same(1)), 0);
     ck_assert_int_eq(store(101, zr_slot_word_same(UINT32_MAX)), 0);
     ck_assert_int_eq(store(102, zr_slot_word_same(0)), 0); // a hole
-    zr_slot_table_count(&table, &counts);
+    zr_slot_counts_get(&table, &counts);
     ck_assert_uint_eq(counts.nr_same, 2);
     ck_assert_uint_eq(counts.nr_huge, NR_EDGES / 3);
     ck_assert_uint_eq(counts.nr_compressed, NR_EDGES - NR_EDGES / 3);

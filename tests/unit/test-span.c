@@ -12,7 +12,8 @@ static void start_span(uint32_t object_bytes)
 {
     // What a span was before must not matter.
     memset(&span, 0xa5, sizeof span);
-    zr_span_init(&span, 7, (uint16_t)object_bytes, false);
+    zr_span_init(&span, 7, (uint16_t)object_bytes);
+    zr_span_set_backed(&span, ZR_SPAN_ALL_PAGES);
 }
 
 static void take(uint32_t nr)
@@ -30,7 +31,7 @@ START_TEST(a_new_span_is_empty_and_knows_its_class)
     zr_size_classes_init(&classes);
     for (class_nr = 0; class_nr < classes.nr_classes; class_nr++) {
         start_span(classes.object_bytes[class_nr]);
-        zr_span_init(&span, (uint8_t)class_nr, classes.object_bytes[class_nr], false);
+        zr_span_init(&span, (uint8_t)class_nr, classes.object_bytes[class_nr]);
         ck_assert(zr_span_is_valid(&span));
         ck_assert(zr_span_is_empty(&span));
         ck_assert(!zr_span_is_full(&span));
@@ -94,34 +95,46 @@ START_TEST(a_span_whose_objects_were_all_put_back_is_empty)
 }
 END_TEST
 
-START_TEST(the_end_follows_the_highest_object_and_the_high_water_mark_stays)
+START_TEST(the_used_pages_reach_up_to_the_highest_object)
 {
-    // At both sides of a bitmap word's edge.
-    static const uint32_t highest[] = {1022, 128, 127, 64, 63, 0};
-    size_t i;
+    // At both sides of a bitmap word's edge; of objects of 128 bytes a page has 32.
+    static const uint32_t highest[] = {1022, 128, 127, 64, 63, 32, 31, 0};
+    uint32_t top;
 
     start_span(ZR_OBJECT_MIN_BYTES);
-    ck_assert_uint_eq(zr_span_end(&span), 0);
-    ck_assert_uint_eq(zr_span_high_water(&span), 0);
+    ck_assert_uint_eq(zr_span_used_pages(&span), 0);
     take(span.capacity);
-    ck_assert_uint_eq(zr_span_end(&span), span.capacity);
-    for (i = 0; i < NR_OF(highest); i++) {
-        while (zr_span_end(&span) > highest[i] + 1) {
-            zr_span_put(&span, zr_span_end(&span) - 1);
+    ck_assert_uint_eq(zr_span_used_pages(&span), ZR_SPAN_ALL_PAGES);
+    top = span.capacity;
+    for (size_t i = 0; i < NR_OF(highest); i++) {
+        while (top > highest[i] + 1) {
+            zr_span_put(&span, --top);
         }
-        ck_assert_uint_eq(zr_span_end(&span), highest[i] + 1);
-        ck_assert_uint_eq(zr_span_high_water(&span), span.capacity);
+        ck_assert_uint_eq(zr_span_used_pages(&span), (UINT64_C(1) << (highest[i] / 32 + 1)) - 1);
         ck_assert(zr_span_is_valid(&span));
     }
 }
 END_TEST
 
-START_TEST(the_memory_of_a_warm_span_is_all_there_from_the_start)
+START_TEST(of_chunks_just_those_in_use_are_used_pages)
 {
-    zr_span_init(&span, 7, ZR_OBJECT_MAX_BYTES, true);
-    ck_assert_uint_eq(zr_span_high_water(&span), span.capacity);
-    ck_assert_uint_eq(zr_span_end(&span), 0);
-    ck_assert(zr_span_is_valid(&span));
+    start_span(ZR_CHUNK_BYTES);
+    take(32);
+    ck_assert_uint_eq(zr_span_used_pages(&span), UINT32_MAX);
+    zr_span_put(&span, 0);
+    zr_span_put(&span, 7);
+    ck_assert_uint_eq(zr_span_used_pages(&span), UINT32_MAX & ~(1u << 0 | 1u << 7));
+}
+END_TEST
+
+START_TEST(the_pages_of_a_range_are_those_that_it_touches)
+{
+    ck_assert_uint_eq(zr_span_pages(0, 1), 1);
+    ck_assert_uint_eq(zr_span_pages(4095, 4096), 1);
+    ck_assert_uint_eq(zr_span_pages(4095, 4097), 3);
+    ck_assert_uint_eq(zr_span_pages(4096, 8192), 2);
+    ck_assert_uint_eq(zr_span_pages(0, ZR_SPAN_BYTES), ZR_SPAN_ALL_PAGES);
+    ck_assert_uint_eq(zr_span_pages(ZR_SPAN_BYTES - 1, ZR_SPAN_BYTES), UINT32_C(1) << 31);
 }
 END_TEST
 
@@ -213,11 +226,9 @@ START_TEST(is_valid_sees_each_broken_invariant)
     span.first_free_word = 1;
     ck_assert_msg(!zr_span_is_valid(&span), "a free object that take would not find");
     span.first_free_word = 0;
-    zr_span_set_high_water(&span, 2);
+    zr_span_set_backed(&span, 1);
     ck_assert_msg(!zr_span_is_valid(&span), "an object where no memory is said to be");
-    zr_span_set_high_water(&span, span.capacity + 1u);
-    ck_assert_msg(!zr_span_is_valid(&span), "memory beyond the capacity");
-    zr_span_set_high_water(&span, 3);
+    zr_span_set_backed(&span, ZR_SPAN_ALL_PAGES);
     ck_assert(zr_span_is_valid(&span));
 }
 END_TEST
@@ -226,7 +237,7 @@ UNIT_MAIN("span", a_new_span_is_empty_and_knows_its_class,
           objects_are_taken_from_the_lowest_up_until_the_span_is_full,
           what_was_put_back_last_to_first_is_taken_again_first_to_last,
           a_span_whose_objects_were_all_put_back_is_empty,
-          the_end_follows_the_highest_object_and_the_high_water_mark_stays,
-          the_memory_of_a_warm_span_is_all_there_from_the_start,
+          the_used_pages_reach_up_to_the_highest_object, of_chunks_just_those_in_use_are_used_pages,
+          the_pages_of_a_range_are_those_that_it_touches,
           a_span_agrees_with_a_model_whatever_the_order, putting_back_what_is_not_in_use_aborts,
           putting_back_an_index_beyond_the_last_object_aborts, is_valid_sees_each_broken_invariant)
