@@ -114,38 +114,42 @@ void zr_compactor_stop(struct zr_compactor *compactor)
     pthread_mutex_unlock(&compactor->pass_lock);
 }
 
-static uint64_t pass_locked(struct zr_compactor *compactor, enum zr_urgency urgency)
+// has_begun: there was something to gain.
+static uint64_t pass(struct zr_compactor *compactor, enum zr_urgency urgency, bool *has_begun)
 {
     uint64_t nr_freed = 0;
 
+    pthread_mutex_lock(&compactor->pass_lock);
     if (compactor->is_passing) { // of another urgency, perhaps
         nr_freed = continue_pass_locked(compactor, UINT64_MAX);
     }
-    if (nr_freed == 0 && begin_pass_locked(compactor, urgency)) {
+    *has_begun = nr_freed > 0 || begin_pass_locked(compactor, urgency);
+    if (compactor->is_passing) {
         nr_freed = continue_pass_locked(compactor, UINT64_MAX);
     }
+    pthread_mutex_unlock(&compactor->pass_lock);
     return nr_freed;
 }
 
 uint64_t zr_compactor_pass(struct zr_compactor *compactor, enum zr_urgency urgency)
 {
-    uint64_t nr_freed;
+    bool has_begun;
 
-    pthread_mutex_lock(&compactor->pass_lock);
-    nr_freed = pass_locked(compactor, urgency);
-    pthread_mutex_unlock(&compactor->pass_lock);
-    return nr_freed;
+    return pass(compactor, urgency, &has_begun);
 }
 
 bool zr_compactor_reclaim(struct zr_compactor *compactor, unsigned nr_tries)
 {
     bool has_gained =
         zr_deferred_free_drain(compactor->deferred) || zr_pool_await_transit(compactor->pool);
+    bool has_begun;
 
     // What was drained may be of another length, or others took it: then the holes are needed too.
-    // Where there are none, the pass ends before it has begun.
+    // Where there are none, the pass ends before it has begun.  Where there are, but writers filled
+    // the spans that it was about to fill, they are still there for the next try.
     if (has_gained && nr_tries == 1) {
         return true;
     }
-    return zr_compactor_pass(compactor, ZR_URGENCY_FULL) > 0 || has_gained;
+    pass(compactor, ZR_URGENCY_FULL, &has_begun);
+    return has_gained || has_begun;
 }
