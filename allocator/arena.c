@@ -5,7 +5,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+// The size of the file, unless a limit forbids it: ftruncate would be SIGXFSZ then.
+static int set_size(int fd, size_t bytes)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && bytes > limit.rlim_cur) {
+        errno = EFBIG;
+        return -1;
+    }
+    return ftruncate(fd, (off_t)bytes);
+}
 
 int zr_arena_init(struct zr_arena *arena, enum zr_arena_kind kind, size_t reserve_bytes)
 {
@@ -17,7 +30,7 @@ int zr_arena_init(struct zr_arena *arena, enum zr_arena_kind kind, size_t reserv
     if (kind == ZR_ARENA_SHARED) {
         flags = MAP_SHARED | MAP_NORESERVE;
         arena->fd = memfd_create("zramswap", MFD_CLOEXEC);
-        if (arena->fd < 0 || ftruncate(arena->fd, (off_t)reserve_bytes) < 0) {
+        if (arena->fd < 0 || set_size(arena->fd, reserve_bytes) < 0) {
             goto error;
         }
     }

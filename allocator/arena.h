@@ -28,7 +28,8 @@ struct zr_arena {
     int fd;                    // -1 for a private arena
 };
 
-// Reserves the range.  Returns 0 or -errno (ENOMEM: no address space; EMFILE, ENFILE).  Allocates.
+// Reserves the range.  Returns 0 or -errno (ENOMEM: no address space; EFBIG: RLIMIT_FSIZE; EMFILE,
+// ENFILE).  Allocates.
 int zr_arena_init(struct zr_arena *arena, enum zr_arena_kind kind, size_t reserve_bytes);
 void zr_arena_fini(struct zr_arena *arena);
 
