@@ -6,17 +6,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void (*undo_at_end)(void);
+
+void zr_at_end(void (*undo)(void))
+{
+    undo_at_end = undo;
+    atexit(undo);
+}
+
 __attribute__((format(printf, 1, 0))) static void print(const char *format, va_list arguments)
 {
-    char text[1024], *at;
+    char *text, *at;
 
-    vsnprintf(text, sizeof text, format, arguments);
-    // Servers and libraries have a part in it: one line, and nothing that a terminal obeys.
+    if (vasprintf(&text, format, arguments) < 0) {
+        fputs(ZR_PROGRAM ": out of memory\n", stderr);
+        return;
+    }
+    // Parts of the text may come from a server: keep it on one line, and keep control characters
+    // from the terminal.
     for (at = text; *at; at++) {
         *at = (unsigned char)*at < ' ' || *at == 0x7f ? ' ' : *at;
     }
     fflush(stdout);
     fprintf(stderr, "%s: %s\n", ZR_PROGRAM, text);
+    free(text);
+}
+
+__attribute__((noreturn, format(printf, 2, 0))) static void end(int status, const char *format,
+                                                                va_list arguments)
+{
+    if (undo_at_end) {
+        undo_at_end();
+    }
+    print(format, arguments);
+    exit(status);
 }
 
 void zr_die(const char *format, ...)
@@ -24,9 +47,7 @@ void zr_die(const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    print(format, arguments);
-    va_end(arguments);
-    exit(ZR_EXIT_FAILED);
+    end(ZR_EXIT_FAILED, format, arguments);
 }
 
 void zr_die_of_misuse(const char *format, ...)
@@ -34,9 +55,7 @@ void zr_die_of_misuse(const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    print(format, arguments);
-    va_end(arguments);
-    exit(ZR_EXIT_MISUSED);
+    end(ZR_EXIT_MISUSED, format, arguments);
 }
 
 void *zr_must_have(void *memory)

@@ -202,7 +202,7 @@ int main(void)
 
     if (access(program_path(), X_OK) == -1)
         SKIP("zramswapctl was not built: install the Debian packages libnbd-dev libjson-c-dev "
-             "libsmartcols-dev, and configure again");
+             "libncurses-dev libsmartcols-dev, and configure again");
 #ifdef __SANITIZE_THREAD__
     SKIP("ThreadSanitizer maps terabytes into this process, to walk them takes minutes; "
          "make check and check-asan run this test");
