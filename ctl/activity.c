@@ -77,13 +77,12 @@ void zr_activity_fini(struct zr_activity *activity)
     json_object_put(activity->before);
 }
 
-static struct json_object *buckets_of(struct json_object *document, const char *kind)
+static struct json_object *buckets_of(const struct json_object *document, const char *kind)
 {
-    struct json_object *buckets = NULL;
-    char path[64];
+    struct json_object *counts = NULL, *buckets = NULL;
 
-    snprintf(path, sizeof path, "/requests/%s/buckets", kind);
-    json_pointer_get(document, path, &buckets);
+    json_object_object_get_ex(zr_statistics_requests(document), kind, &counts);
+    json_object_object_get_ex(counts, "buckets", &buckets);
     return json_object_is_type(buckets, json_type_array) ? buckets : NULL;
 }
 

@@ -38,7 +38,7 @@ void zr_activity_fini(struct zr_activity *activity);
 double zr_activity_rate(const struct zr_activity *activity, size_t index, const char *path);
 
 // A quantile (0 to 1) of the latencies since the document before; the upper end of a bucket.
-// kind: "read", "write" or "trim".
+// kind: "read", or what else the server counts.
 uint64_t zr_activity_latency_ns(const struct zr_activity *activity, const char *kind,
                                 double quantile);
 

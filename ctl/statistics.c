@@ -146,6 +146,13 @@ static struct json_object *find(const struct json_object *object, const char *pa
     return found;
 }
 
+struct json_object *zr_statistics_requests(const struct json_object *object)
+{
+    struct json_object *requests = find(object, "/requests");
+
+    return json_object_is_type(requests, json_type_object) ? requests : NULL;
+}
+
 uint64_t zr_statistics_number(const struct json_object *object, const char *path)
 {
     struct json_object *found = find(object, path);

@@ -70,14 +70,24 @@ static void print_more_help(void)
            "'" ZR_PROGRAM " COMMAND --help' tells the options of the other commands.\n");
 }
 
+// Of all kinds of requests.
 static uint64_t nr_failed(const struct json_object *object)
 {
-    uint64_t reads = zr_statistics_number(object, "/requests/read/failed");
-    uint64_t writes = zr_statistics_number(object, "/requests/write/failed");
-    uint64_t trims = zr_statistics_number(object, "/requests/trim/failed");
+    struct json_object *requests = zr_statistics_requests(object);
+    uint64_t nr, sum = ZR_ABSENT;
 
-    return reads == ZR_ABSENT || writes == ZR_ABSENT || trims == ZR_ABSENT ? ZR_ABSENT
-                                                                           : reads + writes + trims;
+    if (!requests) {
+        return ZR_ABSENT;
+    }
+    json_object_object_foreach(requests, kind, counts)
+    {
+        (void)kind;
+        nr = zr_statistics_number(counts, "/failed");
+        if (nr != ZR_ABSENT) {
+            sum = nr + (sum == ZR_ABSENT ? 0 : sum);
+        }
+    }
+    return sum;
 }
 
 // An export's limit of its own; else the server's, in the row that stands for all of it.
