@@ -298,6 +298,9 @@ static int run(const struct zr_command *command, int argc, char **argv)
     zr_size_classes_init(&estimate.classes);
     table = zr_table_create("estimate", columns, &style);
     for (; optind < argc; optind++) {
+        if (!*argv[optind]) {
+            zr_die_of_misuse("'' is neither a file nor a process");
+        }
         estimate_one(&estimate, table, notes, argv[optind]);
     }
     zr_table_print(table);

@@ -27,6 +27,9 @@ struct zr_address zr_address_choose(const char *operand, const char *export_name
     if (!address.where) {
         address.where = environment && *environment ? environment : ZR_DEFAULT_SOCKET;
     }
+    if (!*address.where) {
+        zr_die_of_misuse("the address '' is neither a URI nor the path of a socket");
+    }
     if (is_uri(address.where) && export_name) {
         zr_die_of_misuse("--export %s: goes with a socket; the URI %s names its export itself",
                          export_name, address.where);
@@ -40,8 +43,11 @@ struct zr_address zr_address_choose(const char *operand, const char *export_name
 static void connect_to(const struct zr_address *address)
 {
     nbd = nbd_create();
-    if (!nbd || (address->export_name && nbd_set_export_name(nbd, address->export_name) < 0)) {
+    if (!nbd) {
         zr_die("%s", nbd_get_error());
+    }
+    if (address->export_name && nbd_set_export_name(nbd, address->export_name) < 0) {
+        zr_die("--export %s: %s", address->export_name, nbd_get_error());
     }
     if ((is_uri(address->where) ? nbd_connect_uri(nbd, address->where)
                                 : nbd_connect_unix(nbd, address->where)) < 0) {

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,7 +52,9 @@ static double parse_interval(const char *text)
     char *end;
     double seconds = strtod(text, &end);
 
-    if (end == text || *end || !(seconds >= MIN_INTERVAL_S && seconds <= MAX_INTERVAL_S)) {
+    // strtod takes spaces, signs, exponents and hexadecimal numbers, too.
+    if (end == text || text[strspn(text, "0123456789.")] || *end ||
+        !(seconds >= MIN_INTERVAL_S && seconds <= MAX_INTERVAL_S)) {
         zr_die_of_misuse("--interval %s: not a number of seconds from 0.1 to 3600", text);
     }
     return seconds;
