@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// zramswapctl estimate: what files, or processes' memory, would take in a server, by the server's
-// own codecs and size classes.
+// zramswapctl estimate: what files, or the memory of processes, would take in a server.  It uses
+// the server's own codecs and size classes.
 #include "commands.h"
 #include "human.h"
 #include "message.h"
@@ -74,7 +74,7 @@ struct estimate {
     struct zr_size_classes classes;
     struct zr_trial trials[MAX_TRIALS];
     size_t nr_trials;
-    uint64_t nr_pages, nr_zero, nr_same; // whatever the codec
+    uint64_t nr_pages, nr_zero, nr_same; // the same for every codec
     struct codec_choice {
         const struct zr_codec_ops *ops;
         int level;
@@ -131,19 +131,23 @@ static void choose_every(struct estimate *estimate)
     }
 }
 
-// The cursor stays at its start, so that whatever comes next replaces it.
+#define PROGRESS_WIDTH 72
+
+// Leaves the cursor at the start of the line: the next output replaces it.  No escape codes, so
+// that every terminal can show it.
 static void print_progress(const struct zr_page_source *source, const struct estimate *estimate)
 {
     uint64_t bytes = estimate->nr_pages * ZR_PAGE_BYTES;
-    char text[ZR_HUMAN_BYTES];
+    char size[ZR_HUMAN_BYTES], text[PROGRESS_WIDTH + 1];
 
     if (source->total_bytes == 0 || bytes > source->total_bytes) {
-        fprintf(stderr, "%s: %s\033[K\r", source->name, zr_human_size(text, bytes));
+        snprintf(text, sizeof text, "%s %s", zr_human_size(size, bytes), source->name);
     } else {
-        fprintf(stderr, "%s: %3u %% of %s\033[K\r", source->name,
-                (unsigned)(bytes * 100 / source->total_bytes),
-                zr_human_size(text, source->total_bytes));
+        snprintf(text, sizeof text, "%3u %% of %s %s",
+                 (unsigned)(bytes * 100 / source->total_bytes),
+                 zr_human_size(size, source->total_bytes), source->name);
     }
+    fprintf(stderr, "%-*s\r", PROGRESS_WIDTH, text);
 }
 
 static void add_pages(struct estimate *estimate, const unsigned char *pages, size_t nr_pages)
@@ -182,7 +186,7 @@ static void read_all(struct estimate *estimate, struct zr_page_source *source)
         }
     }
     if (has_progress && nr_batches >= 16) {
-        fprintf(stderr, "\033[K");
+        fprintf(stderr, "%*s\r", PROGRESS_WIDTH, "");
     }
 }
 
@@ -290,7 +294,7 @@ static int run(const struct zr_command *command, int argc, char **argv)
         }
     }
     if (optind == argc) {
-        zr_die_of_misuse("estimate what? Name files or processes (--help tells more)");
+        zr_die_of_misuse("estimate what? Name files or processes (see --help)");
     }
     if (estimate.nr_trials == 0) {
         choose_every(&estimate);
@@ -319,9 +323,9 @@ static int run(const struct zr_command *command, int argc, char **argv)
 const struct zr_command zr_command_estimate = {
     .name = "estimate",
     .usage = " " ZR_PROGRAM " estimate [OPTIONS] FILE|PID...\n",
-    .about =
-        "Tells what the content of files, or the memory of processes, would take in a zramswap\n"
-        "server, under each codec.",
+    .about = "Estimates what the content of files, or the memory of processes, would take in a "
+             "zramswap\n"
+             "server, under each codec.",
     .options = options,
     .print_more_help = print_more_help,
     .run = run,

@@ -66,8 +66,7 @@ static void close_proc_text(const struct zr_page_source *source, const char *fil
     fclose(text);
 }
 
-// ---- Ranges
-// --------------------------------------------------------------------------------------
+// ---- Ranges ------------------------------------------------------------------------------------
 
 struct devices { // those whose files are shmem
     dev_t *list;
@@ -97,7 +96,8 @@ static void find_shmem_devices(const struct zr_page_source *source, struct devic
     }
     free(line);
     close_proc_text(source, "mountinfo", mounts);
-    // What has no name in any file system is on the kernel's own mount, as a memfd of ours is.
+    // Shared memory without a file name is on the kernel's internal mount; a memfd shows its
+    // device.
     fd = memfd_create(ZR_PROGRAM, MFD_CLOEXEC);
     if (fd < 0 || fstat(fd, &stat) < 0) {
         zr_die("cannot find out which memory is shared: memfd_create: %m");
@@ -129,7 +129,7 @@ static bool parse_mapping(const char *line, const struct devices *devices,
     }
     parsed.device = makedev(major, minor);
     parsed.is_shmem = parsed.inode != 0 && has_device(devices, parsed.device);
-    // The inode of System V memory is its identifier, a number of another sort.
+    // System V memory has its identifier for an inode: keep it apart from real inodes.
     if (strncmp(line + nr_read, "/SYSV", 5) == 0) {
         parsed.inode |= UINT64_C(1) << 63;
     }
@@ -199,12 +199,11 @@ static void read_ranges(struct zr_page_source *source)
     close_proc_text(source, "smaps", smaps);
 }
 
-// ---- Pages
-// ---------------------------------------------------------------------------------------
+// ---- Pages -------------------------------------------------------------------------------------
 
 #define NR_WORDS 512
 
-// The words of so many pages, as many of them as there are.
+// Reads the words of the next pages; fewer when the address space ends.
 static size_t read_words(const struct zr_page_source *source, uint64_t *words, uint64_t nr_pages,
                          uint64_t address)
 {
@@ -227,7 +226,7 @@ static uint64_t min(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-// Clears the words of pages of shmem that a range before the current one has, too.
+// Clears the words of shmem pages that were counted in an earlier range.
 static void drop_counted(const struct zr_page_source *source, uint64_t *words, size_t nr_words)
 {
     const struct zr_address_range *range = &source->ranges[source->range], *other;
@@ -272,7 +271,7 @@ static size_t read_range(struct zr_page_source *source, unsigned char *pages, si
             drop_counted(source, words, nr_words);
         }
         for (i = 0; i < nr_words; i++, source->address += ZR_PAGE_BYTES) {
-            // It may have gone meanwhile: the process goes on running.
+            // The process goes on running: it may have freed the page meanwhile.
             nr += (words[i] & PAGEMAP_PRESENT) && (range->is_shmem || !is_shared(words[i])) &&
                   pread(source->fd, pages + nr * ZR_PAGE_BYTES, ZR_PAGE_BYTES,
                         (off_t)source->address) == ZR_PAGE_BYTES;

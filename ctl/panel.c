@@ -95,7 +95,7 @@ static void draw_ratio(struct zr_screen *screen, const struct zr_activity *activ
     zr_screen_end_line(screen);
 }
 
-// The lengths of the objects as a graph, where the server tells them.
+// The lengths of the objects as a graph, if they are in the document.
 static void draw_lengths(struct zr_screen *screen, const struct zr_activity *activity)
 {
     uint64_t counts[8], max = 0;
@@ -147,7 +147,7 @@ static void draw_pages(struct zr_screen *screen, const struct zr_activity *activ
     zr_screen_end_line(screen);
 }
 
-// Rates with as many digits as they deserve; memory as a size.
+// A rate, with one digit after the point if it is small; memory as a size.
 static const char *value_text(char *text, enum zr_series series, double value)
 {
     if (isnan(value)) {
@@ -303,8 +303,7 @@ void zr_panel_draw(struct zr_screen *screen, const struct zr_activity *activity,
     draw_exports(screen, activity);
 }
 
-// ---- Lines
-// ---------------------------------------------------------------------------------------
+// ---- Lines -------------------------------------------------------------------------------------
 
 #define LINE "%8s %8s %8s %6s %8s %8s %8s %9s %9s %9s %9s %9s %9s\n"
 

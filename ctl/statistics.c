@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DOCUMENT_BYTES (16 << 20) // some kB are usual; what is larger is a disk
+#define MAX_DOCUMENT_BYTES (16 << 20) // a document has some kB; a larger export is a disk
 #define REQUEST_BYTES (1 << 20)
 
 static struct nbd_handle *nbd; // one at a time
@@ -145,7 +145,7 @@ static struct json_object *find(const struct json_object *object, const char *pa
 {
     struct json_object *found = NULL;
 
-    // It changes nothing; json-c merely leaves the const out.
+    // The cast is safe: json_pointer_get changes nothing.
     if (json_pointer_get((struct json_object *)(uintptr_t)object, path, &found) < 0) {
         return NULL;
     }

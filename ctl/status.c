@@ -67,7 +67,7 @@ static void print_more_help(void)
     zr_columns_print_help(columns);
     printf("\nURI is as nbd+unix:///" ZR_DEFAULT_EXPORT "?socket=" ZR_DEFAULT_SOCKET ", the\n"
            "default, or as ZRAMSWAP_URI in the environment says; SOCKET a path.\n"
-           "'" ZR_PROGRAM " COMMAND --help' tells the options of the other commands.\n");
+           "'" ZR_PROGRAM " COMMAND --help' prints the options of the other commands.\n");
 }
 
 // Of all kinds of requests.
@@ -102,7 +102,7 @@ static uint64_t limit_of(const struct json_object *object, const struct json_obj
     return bytes == 0 ? ZR_ABSENT : bytes;
 }
 
-// is_all: nothing is stored but what this row counts, so the server's numbers belong into it.
+// is_all: the row counts everything that is stored, so the server-wide numbers go into it.
 static void add_row(struct zr_table *table, const struct json_object *document,
                     const struct json_object *object, const char *name, bool is_all)
 {
@@ -171,7 +171,7 @@ static int run(const struct zr_command *command, int argc, char **argv)
 
         const char *name = zr_statistics_text(export, "/name");
 
-        // A word that can be seen; scripts that parse JSON get what it is.
+        // People get a visible word, JSON the empty name itself.
         name = *name || style.is_json ? name : "(default)";
         add_row(table, document, export, name, nr_exports == 1);
     }
