@@ -18,6 +18,9 @@ __attribute__((format(printf, 1, 0))) static void print(const char *format, va_l
 {
     char *text, *at;
 
+    if (undo_at_end) {
+        undo_at_end();
+    }
     if (vasprintf(&text, format, arguments) < 0) {
         fputs(ZR_PROGRAM ": out of memory\n", stderr);
         return;
@@ -32,22 +35,14 @@ __attribute__((format(printf, 1, 0))) static void print(const char *format, va_l
     free(text);
 }
 
-__attribute__((noreturn, format(printf, 2, 0))) static void end(int status, const char *format,
-                                                                va_list arguments)
-{
-    if (undo_at_end) {
-        undo_at_end();
-    }
-    print(format, arguments);
-    exit(status);
-}
-
 void zr_die(const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    end(ZR_EXIT_FAILED, format, arguments);
+    print(format, arguments);
+    va_end(arguments);
+    exit(ZR_EXIT_FAILED);
 }
 
 void zr_die_of_misuse(const char *format, ...)
@@ -55,7 +50,9 @@ void zr_die_of_misuse(const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    end(ZR_EXIT_MISUSED, format, arguments);
+    print(format, arguments);
+    va_end(arguments);
+    exit(ZR_EXIT_MISUSED);
 }
 
 void *zr_must_have(void *memory)
