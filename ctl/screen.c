@@ -83,6 +83,7 @@ static void choose_styles(void)
 bool zr_screen_is_possible(void)
 {
     const char *place_cursor;
+    bool is_possible;
     int error;
 
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) ||
@@ -90,7 +91,9 @@ bool zr_screen_is_possible(void)
         return false;
     }
     place_cursor = tigetstr("cup");
-    return place_cursor && place_cursor != (const char *)-1;
+    is_possible = place_cursor && place_cursor != (const char *)-1;
+    del_curterm(cur_term);
+    return is_possible;
 }
 
 void zr_screen_enter(struct zr_screen *screen)
