@@ -34,7 +34,7 @@ double zr_activity_rate(const struct zr_activity *activity, size_t index, const 
     }
     now = zr_statistics_number(part_of(activity->now, index), path);
     before = zr_statistics_number(part_of(activity->before, index), path);
-    // It shrinks when another server is there now.
+    // A number that shrinks is that of another server.
     if (now == ZR_ABSENT || before == ZR_ABSENT || now < before) {
         return NAN;
     }
@@ -77,17 +77,16 @@ void zr_activity_fini(struct zr_activity *activity)
     json_object_put(activity->before);
 }
 
-static struct json_object *buckets_of(struct json_object *document, const char *kind)
+static struct json_object *buckets_of(const struct json_object *document, const char *kind)
 {
-    struct json_object *buckets = NULL;
-    char path[64];
+    struct json_object *counts = NULL, *buckets = NULL;
 
-    snprintf(path, sizeof path, "/requests/%s/buckets", kind);
-    json_pointer_get(document, path, &buckets);
+    json_object_object_get_ex(zr_statistics_requests(document), kind, &counts);
+    json_object_object_get_ex(counts, "buckets", &buckets);
     return json_object_is_type(buckets, json_type_array) ? buckets : NULL;
 }
 
-// What a bucket counted before; those that counted nothing are not told.
+// What a bucket counted before; the server leaves out empty buckets.
 static uint64_t count_before(struct json_object *buckets, uint64_t le_ns)
 {
     size_t i;

@@ -3,8 +3,8 @@
 //
 // Activity: what a server did between two statistics documents, and the history of that.
 //
-// A value that the server does not tell, or that takes two documents when there was only one, is
-// NAN; of latencies, which are whole numbers, ZR_ABSENT.
+// A value that is not in the document, or that needs two documents when there is only one, is NAN;
+// a latency, which is a whole number, is ZR_ABSENT.
 #ifndef ZR_CTL_ACTIVITY_H
 #define ZR_CTL_ACTIVITY_H
 
@@ -26,10 +26,10 @@ struct zr_activity { // zeroed before the first document
     struct json_object *now, *before;
     double now_s, before_s; // when they were fetched
     double values[ZR_NR_SERIES];
-    struct zr_history histories[ZR_NR_SERIES]; // of values that were no NAN
+    struct zr_history histories[ZR_NR_SERIES]; // without NAN
 };
 
-// Takes the document over.
+// Takes ownership of the document.
 void zr_activity_add(struct zr_activity *activity, struct json_object *document);
 void zr_activity_fini(struct zr_activity *activity);
 
@@ -38,7 +38,7 @@ void zr_activity_fini(struct zr_activity *activity);
 double zr_activity_rate(const struct zr_activity *activity, size_t index, const char *path);
 
 // A quantile (0 to 1) of the latencies since the document before; the upper end of a bucket.
-// kind: "read", "write" or "trim".
+// kind: "read", or another that the server counts.
 uint64_t zr_activity_latency_ns(const struct zr_activity *activity, const char *kind,
                                 double quantile);
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// zramswapctl estimate: what files, or processes' memory, would take in a server, by the server's
-// own codecs and size classes.
+// zramswapctl estimate: what files, or the memory of processes, would take in a server.  It uses
+// the server's own codecs and size classes.
 #include "commands.h"
 #include "human.h"
 #include "message.h"
 #include "page-source.h"
+#include "statistics.h"
 #include "table.h"
 #include "trial.h"
 
@@ -33,8 +34,12 @@ enum {
     RATIO,
     RESIDENT,
     SAVED,
+    LEFT_OUT,
     COMPRESS,
     DECOMPRESS,
+    FILES,
+    SWAPPED,
+    HUGETLB,
     NR_COLUMNS
 };
 
@@ -50,8 +55,12 @@ static const struct zr_column columns[] = {
     [RATIO] = {"RATIO", ZR_COLUMN_RATIO, true, "DATA / COMPR"},
     [RESIDENT] = {"RESIDENT", ZR_COLUMN_SIZE, true, "the server's memory for it, with rounding"},
     [SAVED] = {"SAVED", ZR_COLUMN_SIZE, true, "all pages less RESIDENT"},
+    [LEFT_OUT] = {"LEFT-OUT", ZR_COLUMN_SIZE, true, "memory of the process that is not counted"},
     [COMPRESS] = {"COMPRESS", ZR_COLUMN_COUNT, true, "MB/s on one CPU of this machine"},
     [DECOMPRESS] = {"DECOMPRESS", ZR_COLUMN_COUNT, true, "MB/s on one CPU of this machine"},
+    [FILES] = {"FILES", ZR_COLUMN_SIZE, false, "left out: pages of files, which are not swapped"},
+    [SWAPPED] = {"SWAPPED", ZR_COLUMN_SIZE, false, "left out: in swap already"},
+    [HUGETLB] = {"HUGETLB", ZR_COLUMN_SIZE, false, "left out: hugetlbfs, which is not swapped"},
     [NR_COLUMNS] = {0},
 };
 
@@ -65,7 +74,7 @@ struct estimate {
     struct zr_size_classes classes;
     struct zr_trial trials[MAX_TRIALS];
     size_t nr_trials;
-    uint64_t nr_pages, nr_zero, nr_same; // whatever the codec
+    uint64_t nr_pages, nr_zero, nr_same; // the same for every codec
     struct codec_choice {
         const struct zr_codec_ops *ops;
         int level;
@@ -75,8 +84,9 @@ struct estimate {
 static void print_more_help(void)
 {
     zr_columns_print_help(columns);
-    printf("\nA number is a process, of which the anonymous memory counts: what would be swapped.\n"
-           "All else is a file.\n");
+    printf(
+        "\nA number is a process, of which the memory counts that would be swapped: anonymous and\n"
+        "shared (memfd, tmpfs), each page once.  All else is a file.\n");
 }
 
 static void choose(struct estimate *estimate, const struct zr_codec_ops *ops, int level,
@@ -121,19 +131,23 @@ static void choose_every(struct estimate *estimate)
     }
 }
 
-// The cursor stays at its start, so that whatever comes next replaces it.
+#define PROGRESS_WIDTH 72
+
+// Leaves the cursor at the start of the line: the next output replaces it.  No escape codes, so
+// that every terminal can show it.
 static void print_progress(const struct zr_page_source *source, const struct estimate *estimate)
 {
     uint64_t bytes = estimate->nr_pages * ZR_PAGE_BYTES;
-    char text[ZR_HUMAN_BYTES];
+    char size[ZR_HUMAN_BYTES], text[PROGRESS_WIDTH + 1];
 
     if (source->total_bytes == 0 || bytes > source->total_bytes) {
-        fprintf(stderr, "%s: %s\033[K\r", source->name, zr_human_size(text, bytes));
+        snprintf(text, sizeof text, "%s %s", zr_human_size(size, bytes), source->name);
     } else {
-        fprintf(stderr, "%s: %3u %% of %s\033[K\r", source->name,
-                (unsigned)(bytes * 100 / source->total_bytes),
-                zr_human_size(text, source->total_bytes));
+        snprintf(text, sizeof text, "%3u %% of %s %s",
+                 (unsigned)(bytes * 100 / source->total_bytes),
+                 zr_human_size(size, source->total_bytes), source->name);
     }
+    fprintf(stderr, "%-*s\r", PROGRESS_WIDTH, text);
 }
 
 static void add_pages(struct estimate *estimate, const unsigned char *pages, size_t nr_pages)
@@ -172,7 +186,7 @@ static void read_all(struct estimate *estimate, struct zr_page_source *source)
         }
     }
     if (has_progress && nr_batches >= 16) {
-        fprintf(stderr, "\033[K");
+        fprintf(stderr, "%*s\r", PROGRESS_WIDTH, "");
     }
 }
 
@@ -182,17 +196,19 @@ static uint64_t mb_per_s(uint64_t nr_pages, uint64_t ns)
 }
 
 static void add_row(struct zr_table *table, const struct estimate *estimate,
-                    const struct zr_trial *trial, const char *name)
+                    const struct zr_trial *trial, const struct zr_page_source *source)
 {
     uint64_t data = (estimate->nr_pages - estimate->nr_zero) * ZR_PAGE_BYTES;
     uint64_t all = estimate->nr_pages * ZR_PAGE_BYTES;
     uint64_t resident = zr_trial_resident_bytes(trial, &estimate->classes, estimate->nr_pages);
+    const struct zr_left_out *left_out = &source->left_out;
     char codec[64], ratio[ZR_HUMAN_BYTES];
 
+#define OF_PROCESS(bytes) {.number = source->is_process ? (bytes) : ZR_ABSENT}
     snprintf(codec, sizeof codec, trial->ops->has_level ? "%s:%d" : "%s", trial->ops->name,
              trial->level);
     const struct zr_cell cells[NR_COLUMNS] = {
-        [NAME] = {.text = name},
+        [NAME] = {.text = source->name},
         [CODEC] = {.text = codec},
         [PAGES] = {.number = estimate->nr_pages},
         [ZERO] = {.number = estimate->nr_zero},
@@ -203,13 +219,45 @@ static void add_row(struct zr_table *table, const struct estimate *estimate,
         [RATIO] = {.text = zr_human_ratio(ratio, data, trial->stored_bytes)},
         [RESIDENT] = {.number = resident},
         [SAVED] = {.number = all > resident ? all - resident : 0},
+        [LEFT_OUT] =
+            OF_PROCESS(left_out->file_bytes + left_out->swapped_bytes + left_out->hugetlb_bytes),
         [COMPRESS] = {.number = mb_per_s(trial->nr_compressed, trial->compress_ns)},
         [DECOMPRESS] = {.number = mb_per_s(trial->nr_decompressed, trial->decompress_ns)},
+        [FILES] = OF_PROCESS(left_out->file_bytes),
+        [SWAPPED] = OF_PROCESS(left_out->swapped_bytes),
+        [HUGETLB] = OF_PROCESS(left_out->hugetlb_bytes),
     };
+#undef OF_PROCESS
     zr_table_add(table, cells);
 }
 
-static void estimate_one(struct estimate *estimate, struct zr_table *table, const char *name)
+// A line for people: what of a process is not in the table, and why.
+static void note_left_out(FILE *notes, const struct zr_page_source *source)
+{
+    const struct {
+        uint64_t bytes;
+        const char *why;
+    } parts[] = {
+        {source->left_out.file_bytes, "of files, which are not swapped"},
+        {source->left_out.swapped_bytes, "in swap already"},
+        {source->left_out.hugetlb_bytes, "of hugetlbfs, which is not swapped"},
+    };
+    char text[ZR_HUMAN_BYTES];
+    size_t i, nr = 0;
+
+    for (i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (parts[i].bytes > 0) {
+            fprintf(notes, "%s%s%s %s", nr == 0 ? source->name : "",
+                    nr == 0 ? ": left out: " : "; ", zr_human_size(text, parts[i].bytes),
+                    parts[i].why);
+            nr++;
+        }
+    }
+    fputs(nr > 0 ? "\n" : "", notes);
+}
+
+static void estimate_one(struct estimate *estimate, struct zr_table *table, FILE *notes,
+                         const char *name)
 {
     struct zr_page_source source;
     size_t i;
@@ -220,11 +268,12 @@ static void estimate_one(struct estimate *estimate, struct zr_table *table, cons
     }
     zr_page_source_open(&source, name);
     read_all(estimate, &source);
-    zr_page_source_close(&source);
+    note_left_out(notes, &source);
     for (i = 0; i < estimate->nr_trials; i++) {
-        add_row(table, estimate, &estimate->trials[i], name);
+        add_row(table, estimate, &estimate->trials[i], &source);
         zr_trial_fini(&estimate->trials[i]);
     }
+    zr_page_source_close(&source);
 }
 
 static int run(const struct zr_command *command, int argc, char **argv)
@@ -232,6 +281,9 @@ static int run(const struct zr_command *command, int argc, char **argv)
     static struct estimate estimate;
     struct zr_table_style style = {0};
     struct zr_table *table;
+    char *text;
+    size_t bytes;
+    FILE *notes = zr_must_have(open_memstream(&text, &bytes));
     int letter;
 
     while ((letter = zr_options_next(command, argc, argv)) != -1) {
@@ -242,7 +294,7 @@ static int run(const struct zr_command *command, int argc, char **argv)
         }
     }
     if (optind == argc) {
-        zr_die_of_misuse("estimate what? Name files or processes (--help tells more)");
+        zr_die_of_misuse("estimate what? Name files or processes (see --help)");
     }
     if (estimate.nr_trials == 0) {
         choose_every(&estimate);
@@ -250,18 +302,30 @@ static int run(const struct zr_command *command, int argc, char **argv)
     zr_size_classes_init(&estimate.classes);
     table = zr_table_create("estimate", columns, &style);
     for (; optind < argc; optind++) {
-        estimate_one(&estimate, table, argv[optind]);
+        if (!*argv[optind]) {
+            zr_die_of_misuse("'' is neither a file nor a process");
+        }
+        estimate_one(&estimate, table, notes, argv[optind]);
     }
     zr_table_print(table);
+    if (fclose(notes) != 0) {
+        zr_die("out of memory");
+    }
+    // Scripts find the numbers in their columns.
+    if (!style.is_raw && !style.is_json && !style.has_no_headings && fputs(text, stdout) >= 0 &&
+        fflush(stdout) != 0) {
+        zr_die("cannot write: %m");
+    }
+    free(text);
     return 0;
 }
 
 const struct zr_command zr_command_estimate = {
     .name = "estimate",
     .usage = " " ZR_PROGRAM " estimate [OPTIONS] FILE|PID...\n",
-    .about =
-        "Tells what the content of files, or the memory of processes, would take in a zramswap\n"
-        "server, under each codec.",
+    .about = "Estimates what the content of files, or the memory of processes, would take in a "
+             "zramswap\n"
+             "server, under each codec.",
     .options = options,
     .print_more_help = print_more_help,
     .run = run,

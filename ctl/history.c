@@ -37,7 +37,7 @@ const char *zr_history_block(double share, bool has_utf8)
     int height = (int)(share * 8 + 0.5);
 
     if (height < 1) {
-        height = share > 0; // little is not nothing
+        height = share > 0; // a small value stays visible
     }
     return blocks[height < 8 ? height : 8][has_utf8];
 }

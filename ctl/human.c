@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-// A value in tenths, without a digit that says nothing.
+// Prints a value that is given in tenths; leaves out a .0.
 static char *print_tenths(char *text, uint64_t tenths, const char *unit)
 {
     if (tenths % 10 == 0) {

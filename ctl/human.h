@@ -13,7 +13,7 @@
 // Returns text, which has ZR_HUMAN_BYTES.
 char *zr_human_size(char *text, uint64_t bytes);
 
-// data / compressed, as 2.81; NULL if that says nothing.
+// data / compressed, as 2.81; NULL if there is no ratio.
 char *zr_human_ratio(char *text, uint64_t data, uint64_t compressed);
 
 // 850ns, 62us, 1.2ms, 3s.

@@ -6,17 +6,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void (*undo_at_end)(void);
+
+void zr_at_end(void (*undo)(void))
+{
+    undo_at_end = undo;
+    atexit(undo);
+}
+
 __attribute__((format(printf, 1, 0))) static void print(const char *format, va_list arguments)
 {
-    char text[1024], *at;
+    char *text, *at;
 
-    vsnprintf(text, sizeof text, format, arguments);
-    // Servers and libraries have a part in it: one line, and nothing that a terminal obeys.
+    if (undo_at_end) {
+        undo_at_end();
+    }
+    if (vasprintf(&text, format, arguments) < 0) {
+        fputs(ZR_PROGRAM ": out of memory\n", stderr);
+        return;
+    }
+    // Parts of the text may come from a server: keep it on one line, and keep control characters
+    // from the terminal.
     for (at = text; *at; at++) {
         *at = (unsigned char)*at < ' ' || *at == 0x7f ? ' ' : *at;
     }
     fflush(stdout);
     fprintf(stderr, "%s: %s\n", ZR_PROGRAM, text);
+    free(text);
 }
 
 void zr_die(const char *format, ...)

@@ -74,7 +74,7 @@ int zr_options_next(const struct zr_command *command, int argc, char **argv)
         printf("%s from zramswap %s\n", ZR_PROGRAM, PACKAGE_VERSION);
         exit(0);
     case '?':
-        exit(ZR_EXIT_MISUSED); // getopt has said why
+        exit(ZR_EXIT_MISUSED); // getopt has printed why
     default:
         return letter;
     }

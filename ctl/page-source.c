@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// The last page is filled up with zeros: that is how it would lie on the device.
+// Fills up the last page with zeros, as it would be stored on the device.
 static size_t read_file(struct zr_page_source *source, unsigned char *pages, size_t nr_pages)
 {
     size_t size = nr_pages * ZR_PAGE_BYTES, at = 0;

@@ -5,7 +5,9 @@
 #include "statistics.h"
 
 #include <inttypes.h>
+#include <json-c/json.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -93,7 +95,7 @@ static void draw_ratio(struct zr_screen *screen, const struct zr_activity *activ
     zr_screen_end_line(screen);
 }
 
-// The lengths of the objects as a graph, where the server tells them.
+// The lengths of the objects as a graph, if they are in the document.
 static void draw_lengths(struct zr_screen *screen, const struct zr_activity *activity)
 {
     uint64_t counts[8], max = 0;
@@ -145,7 +147,7 @@ static void draw_pages(struct zr_screen *screen, const struct zr_activity *activ
     zr_screen_end_line(screen);
 }
 
-// Rates with as many digits as they deserve; memory as a size.
+// A rate, with one digit after the point if it is small; memory as a size.
 static const char *value_text(char *text, enum zr_series series, double value)
 {
     if (isnan(value)) {
@@ -176,11 +178,6 @@ static void draw_history(struct zr_screen *screen, const struct zr_activity *act
     zr_screen_end_line(screen);
 }
 
-static bool has_requests(const struct zr_activity *activity)
-{
-    return number(activity, "/requests/read/requests") != ZR_ABSENT;
-}
-
 static void draw_histories(struct zr_screen *screen, const struct zr_activity *activity,
                            double seconds)
 {
@@ -193,7 +190,7 @@ static void draw_histories(struct zr_screen *screen, const struct zr_activity *a
     zr_screen_print(screen, ZR_STYLE_LABEL, LABEL "%-*s %9s %9s", "", (int)width, title, "now",
                     "highest");
     zr_screen_end_line(screen);
-    for (i = has_requests(activity) ? 0 : ZR_SERIES_MEMORY; i < ZR_NR_SERIES; i++) {
+    for (i = zr_statistics_requests(activity->now) ? 0 : ZR_SERIES_MEMORY; i < ZR_NR_SERIES; i++) {
         draw_history(screen, activity, (enum zr_series)i, width);
     }
     zr_screen_end_line(screen);
@@ -204,41 +201,49 @@ static const char *ns_text(char *text, uint64_t ns)
     return ns == ZR_ABSENT ? "-" : zr_human_ns(text, ns);
 }
 
-static void draw_latency(struct zr_screen *screen, const struct zr_activity *activity,
-                         const char *kind)
+static const char *count_text(char *text, uint64_t count)
 {
-    char p50[ZR_HUMAN_BYTES], p99[ZR_HUMAN_BYTES], longest[ZR_HUMAN_BYTES], path[64];
-    uint64_t nr, nr_failed;
-
-    snprintf(path, sizeof path, "/requests/%s/requests", kind);
-    nr = number(activity, path);
-    snprintf(path, sizeof path, "/requests/%s/failed", kind);
-    nr_failed = number(activity, path);
-    snprintf(path, sizeof path, "/requests/%s/max_ns", kind);
-
-    zr_screen_print(screen, ZR_STYLE_LABEL, LABEL, kind);
-    zr_screen_print(screen, ZR_STYLE_PLAIN, "%9s %9s %9s %14" PRIu64,
-                    ns_text(p50, zr_activity_latency_ns(activity, kind, 0.5)),
-                    ns_text(p99, zr_activity_latency_ns(activity, kind, 0.99)),
-                    ns_text(longest, number(activity, path)), nr);
-    if (nr_failed != ZR_ABSENT) {
-        zr_screen_print(screen, nr_failed > 0 ? ZR_STYLE_BAD : ZR_STYLE_PLAIN, " %10" PRIu64,
-                        nr_failed);
+    if (count == ZR_ABSENT) {
+        return "-";
     }
+    snprintf(text, ZR_HUMAN_BYTES, "%" PRIu64, count);
+    return text;
+}
+
+static void draw_latency(struct zr_screen *screen, const struct zr_activity *activity,
+                         const char *kind, const struct json_object *counts)
+{
+    char texts[5][ZR_HUMAN_BYTES];
+    uint64_t nr_failed = zr_statistics_number(counts, "/failed");
+
+    zr_screen_print(screen, ZR_STYLE_LABEL, "%-10.9s", kind);
+    zr_screen_print(screen, ZR_STYLE_PLAIN, "%9s %9s %9s %14s",
+                    ns_text(texts[0], zr_activity_latency_ns(activity, kind, 0.5)),
+                    ns_text(texts[1], zr_activity_latency_ns(activity, kind, 0.99)),
+                    ns_text(texts[2], zr_statistics_number(counts, "/max_ns")),
+                    count_text(texts[3], zr_statistics_number(counts, "/requests")));
+    zr_screen_print(screen, nr_failed != ZR_ABSENT && nr_failed > 0 ? ZR_STYLE_BAD : ZR_STYLE_PLAIN,
+                    " %10s", count_text(texts[4], nr_failed));
     zr_screen_end_line(screen);
 }
 
+// A row for each kind of request that the server counts, in its order.
 static void draw_latencies(struct zr_screen *screen, const struct zr_activity *activity)
 {
-    if (!has_requests(activity)) {
+    struct json_object *requests = zr_statistics_requests(activity->now);
+
+    if (!requests) {
         return;
     }
     zr_screen_print(screen, ZR_STYLE_LABEL, LABEL "%9s %9s %9s %14s %10s", "latency", "p50 now",
                     "p99 now", "max ever", "requests", "failed");
     zr_screen_end_line(screen);
-    draw_latency(screen, activity, "read");
-    draw_latency(screen, activity, "write");
-    draw_latency(screen, activity, "trim");
+    json_object_object_foreach(requests, kind, counts)
+    {
+        if (json_object_is_type(counts, json_type_object)) {
+            draw_latency(screen, activity, kind, counts);
+        }
+    }
     zr_screen_end_line(screen);
 }
 
@@ -298,8 +303,7 @@ void zr_panel_draw(struct zr_screen *screen, const struct zr_activity *activity,
     draw_exports(screen, activity);
 }
 
-// ---- Lines
-// ---------------------------------------------------------------------------------------
+// ---- Lines -------------------------------------------------------------------------------------
 
 #define LINE "%8s %8s %8s %6s %8s %8s %8s %9s %9s %9s %9s %9s %9s\n"
 

@@ -2,7 +2,7 @@
 // Copyright the zramswap authors
 //
 // Panel: what `zramswapctl top` shows of a server's activity, on a screen or as a line of text.
-// What the server does not tell is left out, or "-" in a line.
+// What is not in the document is left out, or "-" in a line.
 #ifndef ZR_CTL_PANEL_H
 #define ZR_CTL_PANEL_H
 

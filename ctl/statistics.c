@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DOCUMENT_BYTES (16 << 20) // some kB are usual; what is larger is a disk
+#define MAX_DOCUMENT_BYTES (16 << 20) // a document has some kB; a larger export is a disk
 #define REQUEST_BYTES (1 << 20)
 
 static struct nbd_handle *nbd; // one at a time
@@ -27,6 +27,9 @@ struct zr_address zr_address_choose(const char *operand, const char *export_name
     if (!address.where) {
         address.where = environment && *environment ? environment : ZR_DEFAULT_SOCKET;
     }
+    if (!*address.where) {
+        zr_die_of_misuse("the address '' is neither a URI nor the path of a socket");
+    }
     if (is_uri(address.where) && export_name) {
         zr_die_of_misuse("--export %s: goes with a socket; the URI %s names its export itself",
                          export_name, address.where);
@@ -40,8 +43,11 @@ struct zr_address zr_address_choose(const char *operand, const char *export_name
 static void connect_to(const struct zr_address *address)
 {
     nbd = nbd_create();
-    if (!nbd || (address->export_name && nbd_set_export_name(nbd, address->export_name) < 0)) {
+    if (!nbd) {
         zr_die("%s", nbd_get_error());
+    }
+    if (address->export_name && nbd_set_export_name(nbd, address->export_name) < 0) {
+        zr_die("--export %s: %s", address->export_name, nbd_get_error());
     }
     if ((is_uri(address->where) ? nbd_connect_uri(nbd, address->where)
                                 : nbd_connect_unix(nbd, address->where)) < 0) {
@@ -139,11 +145,18 @@ static struct json_object *find(const struct json_object *object, const char *pa
 {
     struct json_object *found = NULL;
 
-    // It changes nothing; json-c merely leaves the const out.
+    // The cast is safe: json_pointer_get changes nothing.
     if (json_pointer_get((struct json_object *)(uintptr_t)object, path, &found) < 0) {
         return NULL;
     }
     return found;
+}
+
+struct json_object *zr_statistics_requests(const struct json_object *object)
+{
+    struct json_object *requests = find(object, "/requests");
+
+    return json_object_is_type(requests, json_type_object) ? requests : NULL;
 }
 
 uint64_t zr_statistics_number(const struct json_object *object, const char *path)

@@ -30,6 +30,10 @@ struct json_object *zr_statistics_fetch(const struct zr_address *address);
 size_t zr_statistics_nr_exports(const struct json_object *document);
 struct json_object *zr_statistics_export(const struct json_object *document, size_t index);
 
+// The kinds of requests that are counted in a document, or in an export, an object each; NULL if
+// none.
+struct json_object *zr_statistics_requests(const struct json_object *object);
+
 #define ZR_ABSENT UINT64_MAX
 
 // object: a document, or an export in it.  path: as "/requests/read/p99_ns".

@@ -67,17 +67,27 @@ static void print_more_help(void)
     zr_columns_print_help(columns);
     printf("\nURI is as nbd+unix:///" ZR_DEFAULT_EXPORT "?socket=" ZR_DEFAULT_SOCKET ", the\n"
            "default, or as ZRAMSWAP_URI in the environment says; SOCKET a path.\n"
-           "'" ZR_PROGRAM " COMMAND --help' tells the options of the other commands.\n");
+           "'" ZR_PROGRAM " COMMAND --help' prints the options of the other commands.\n");
 }
 
+// Of all kinds of requests.
 static uint64_t nr_failed(const struct json_object *object)
 {
-    uint64_t reads = zr_statistics_number(object, "/requests/read/failed");
-    uint64_t writes = zr_statistics_number(object, "/requests/write/failed");
-    uint64_t trims = zr_statistics_number(object, "/requests/trim/failed");
+    struct json_object *requests = zr_statistics_requests(object);
+    uint64_t nr, sum = ZR_ABSENT;
 
-    return reads == ZR_ABSENT || writes == ZR_ABSENT || trims == ZR_ABSENT ? ZR_ABSENT
-                                                                           : reads + writes + trims;
+    if (!requests) {
+        return ZR_ABSENT;
+    }
+    json_object_object_foreach(requests, kind, counts)
+    {
+        (void)kind;
+        nr = zr_statistics_number(counts, "/failed");
+        if (nr != ZR_ABSENT) {
+            sum = nr + (sum == ZR_ABSENT ? 0 : sum);
+        }
+    }
+    return sum;
 }
 
 // An export's limit of its own; else the server's, in the row that stands for all of it.
@@ -92,7 +102,7 @@ static uint64_t limit_of(const struct json_object *object, const struct json_obj
     return bytes == 0 ? ZR_ABSENT : bytes;
 }
 
-// is_all: nothing is stored but what this row counts, so the server's numbers belong into it.
+// is_all: the row counts everything that is stored, so the server-wide numbers go into it.
 static void add_row(struct zr_table *table, const struct json_object *document,
                     const struct json_object *object, const char *name, bool is_all)
 {
@@ -161,7 +171,7 @@ static int run(const struct zr_command *command, int argc, char **argv)
 
         const char *name = zr_statistics_text(export, "/name");
 
-        // A word that can be seen; scripts that parse JSON get what it is.
+        // People get a visible word, JSON the empty name itself.
         name = *name || style.is_json ? name : "(default)";
         add_row(table, document, export, name, nr_exports == 1);
     }

@@ -76,8 +76,8 @@ static void choose_by_name(struct zr_table *table, const char *name, size_t leng
             return;
         }
     }
-    zr_die_of_misuse("--output %s: there is no column '%.*s' (--help tells which there are)",
-                     table->style->output, (int)length, name);
+    zr_die_of_misuse("--output %s: there is no column '%.*s' (see --help)", table->style->output,
+                     (int)length, name);
 }
 
 static void choose_all(struct zr_table *table)
@@ -163,7 +163,7 @@ void zr_table_add(struct zr_table *table, const struct zr_cell *cells)
         size_t place = table->chosen[i];
 
         text = print_cell(buffer, table, &table->columns[place], &cells[place]);
-        // Columns that are told apart by blanks must not be empty.
+        // Blanks separate the columns, so none may be empty.
         if (!text && table->style->is_raw) {
             text = "-";
         }

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,8 +26,8 @@ enum { ONCE = ZR_OPTION_WITHOUT_LETTER };
 
 static const struct zr_option options[] = {
     {"export", 'e', "NAME", "the export that holds the statistics; default " ZR_DEFAULT_EXPORT},
-    {"interval", 'i', "SECONDS", "from one look to the next, 0.1 to 3600; default 1"},
-    {"count", 'n', "COUNT", "end after so many"},
+    {"interval", 'i', "SECONDS", "from one sample to the next, 0.1 to 3600; default 1"},
+    {"count", 'n', "COUNT", "end after so many samples"},
     {"once", ONCE, NULL, "print one line and end"},
     {0},
 };
@@ -35,14 +36,15 @@ struct top {
     struct zr_address address;
     struct zr_activity activity;
     double interval_s;
-    int nr_left; // looks; -1: no end
+    int nr_left; // samples; -1: no end
     bool is_once;
 };
 
 static void print_more_help(void)
 {
-    printf("\nq ends it.  When the output is no terminal it is a line of text each time.\n"
-           "NO_COLOR in the environment: without colours.\n");
+    printf("\nq ends it.  Without a terminal, or on one that cannot place text (TERM=dumb), it "
+           "prints\n"
+           "a line each time.  NO_COLOR in the environment: without colours.\n");
 }
 
 static double parse_interval(const char *text)
@@ -50,7 +52,9 @@ static double parse_interval(const char *text)
     char *end;
     double seconds = strtod(text, &end);
 
-    if (end == text || *end || !(seconds >= MIN_INTERVAL_S && seconds <= MAX_INTERVAL_S)) {
+    // strtod takes spaces, signs, exponents and hexadecimal numbers, too.
+    if (end == text || text[strspn(text, "0123456789.")] || *end ||
+        !(seconds >= MIN_INTERVAL_S && seconds <= MAX_INTERVAL_S)) {
         zr_die_of_misuse("--interval %s: not a number of seconds from 0.1 to 3600", text);
     }
     return seconds;
@@ -66,8 +70,8 @@ static int parse_count(const char *text)
     return count;
 }
 
-// Takes a look; false when it was the last one.
-static bool look(struct top *top)
+// Gets the numbers of this moment; false when they are the last ones.
+static bool sample(struct top *top)
 {
     zr_activity_add(&top->activity, zr_statistics_fetch(&top->address));
     if (top->nr_left > 0) {
@@ -101,7 +105,7 @@ static void print_lines(struct top *top)
 
     clock_gettime(CLOCK_MONOTONIC, &when);
     do {
-        goes_on = look(top);
+        goes_on = sample(top);
         if (!top->activity.before) {
             zr_panel_print_heading();
         }
@@ -115,7 +119,7 @@ static void print_lines(struct top *top)
     } while (goes_on);
 }
 
-// Until it is time for the next look; false when the user wants to end.
+// Until it is time for the next sample; false when the user wants to end.
 static bool show(struct top *top, struct zr_screen *screen, const struct timespec *until)
 {
     int key;
@@ -123,7 +127,6 @@ static bool show(struct top *top, struct zr_screen *screen, const struct timespe
     do {
         zr_screen_begin(screen);
         zr_panel_draw(screen, &top->activity, top->address.where, top->interval_s);
-        zr_screen_show(screen);
         key = zr_screen_wait(seconds_until(until));
     } while (key != ZR_KEY_NONE && key != 'q' && key != 'Q');
     return key == ZR_KEY_NONE;
@@ -133,13 +136,13 @@ static void run_screen(struct top *top)
 {
     struct zr_screen screen;
     struct timespec when;
-    bool goes_on = look(top); // a server that cannot be reached is told on the usual screen
+    bool goes_on = sample(top); // before the screen is cleared: it may fail
 
     zr_screen_enter(&screen);
     clock_gettime(CLOCK_MONOTONIC, &when);
     add_seconds(&when, top->interval_s);
     while (show(top, &screen, &when) && goes_on) {
-        goes_on = look(top);
+        goes_on = sample(top);
         clock_gettime(CLOCK_MONOTONIC, &when);
         add_seconds(&when, top->interval_s);
     }
@@ -172,10 +175,10 @@ static int run(const struct zr_command *command, int argc, char **argv)
     if (top.is_once) {
         top.nr_left = 1;
     }
-    if (top.is_once || !isatty(STDOUT_FILENO)) {
-        print_lines(&top);
-    } else {
+    if (!top.is_once && zr_screen_is_possible()) {
         run_screen(&top);
+    } else {
+        print_lines(&top);
     }
     zr_activity_fini(&top.activity);
     return 0;

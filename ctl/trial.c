@@ -96,17 +96,17 @@ static uint64_t round_up(uint64_t bytes, uint64_t unit)
     return (bytes + unit - 1) / unit * unit;
 }
 
-// Of each class full spans, and of the last one the pages that are touched.
+// Counts the full spans of each class, and the touched pages of its last span.
 uint64_t zr_trial_resident_bytes(const struct zr_trial *trial,
                                  const struct zr_size_classes *classes, uint64_t nr_pages)
 {
     uint64_t bytes = round_up(nr_pages * sizeof(uint64_t), ZR_CHUNK_BYTES); // slot words
-    uint32_t class;
+    uint32_t class_nr;
 
-    for (class = 0; class < zr_size_class_chunk(classes); class ++) {
-        uint64_t object_bytes = classes->object_bytes[class];
+    for (class_nr = 0; class_nr < zr_size_class_chunk(classes); class_nr++) {
+        uint64_t object_bytes = classes->object_bytes[class_nr];
         uint64_t per_span = ZR_SPAN_BYTES / object_bytes;
-        uint64_t nr = trial->nr_objects[class];
+        uint64_t nr = trial->nr_objects[class_nr];
 
         bytes += nr / per_span * ZR_SPAN_BYTES;
         bytes += round_up(nr % per_span * object_bytes, ZR_PAGE_BYTES);

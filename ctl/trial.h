@@ -21,7 +21,7 @@ struct zr_trial {
     uint64_t nr_huge;
     uint64_t stored_bytes; // compr_data_size, checksums included
     uint64_t nr_objects[ZR_NR_CLASSES_MAX];
-    uint64_t nr_compressed, compress_ns; // huge ones too: that is known only afterwards
+    uint64_t nr_compressed, compress_ns; // huge ones included: compression shows which they are
     uint64_t nr_decompressed, decompress_ns;
 };
 

@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../protocol/lib.sh"
 
 ctl=$(realpath -m "${ZRAMSWAPCTL:-./zramswapctl}")
 [[ -x $ctl ]] || skip 'zramswapctl was not built: install the Debian packages' \
-    'libnbd-dev libjson-c-dev libsmartcols-dev, and configure again'
+    'libnbd-dev libjson-c-dev libncurses-dev libsmartcols-dev, and configure again'
 unset ZRAMSWAP_URI
 
 expect_equal() {
