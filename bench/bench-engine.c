@@ -4,7 +4,6 @@
 // The engine alone: what it adds to the codec, what a trim costs, and how both grow with the data.
 #include "engine-bench.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +12,18 @@
 
 #define STORED_SLOTS (1u << 16) // 256 MiB: far more than the caches hold
 #define TRIM_SLOTS (32u * ZR_LEAF_SLOTS)
+#define DEVICE_BYTES (UINT64_C(8) << 30) // of growth, unless --bytes says otherwise; 0: none
 #define RING_BYTES (64u << 20)
+#define NR_ROUNDS 25
+#define NR_GROWTH_ROUNDS 9
+#define NR_SHORT_ROUNDS 11
+#define NR_CHECKSUM_ROUNDS 201
+#define CHECKSUM_READS 4096u // in a turn of some ms, so that both see the same machine
 
 static char export_name[] = "";
 
-void engine_bench_open(struct engine_bench *bench, const struct bench_pages *pages,
-                       const struct zr_codec_ops *codec, uint64_t nr_slots, bool has_threads)
+void engine_bench_open(struct engine_bench *bench, const struct zr_codec_ops *codec,
+                       uint64_t nr_slots, bool has_threads)
 {
     struct zr_export_config export = {
         .name = export_name, .size_bytes = nr_slots * ZR_PAGE_BYTES, .limit_bytes = UINT64_MAX};
@@ -32,9 +37,8 @@ void engine_bench_open(struct engine_bench *bench, const struct bench_pages *pag
     int rc;
 
     *bench = (struct engine_bench){
-        .pages = pages,
         .nr_slots = (uint32_t)nr_slots,
-        .nr_rounds = 25,
+        .nr_rounds = NR_ROUNDS,
         .ring = bench_alloc(RING_BYTES),
         .ring_bytes = RING_BYTES / ENGINE_BENCH_THREADS_MAX,
     };
@@ -79,8 +83,7 @@ static void fill_part(void *arg, unsigned index)
     uint64_t end = fill->first + nr * (index + 1) / fill->nr_threads;
 
     for (; slot < end; slot++) {
-        int rc = zr_device_write(fill->bench->device,
-                                 bench_page(fill->bench->pages, slot + fill->bench->shift),
+        int rc = zr_device_write(fill->bench->device, bench_page(slot + fill->bench->shift),
                                  ZR_PAGE_BYTES, slot * ZR_PAGE_BYTES);
 
         if (rc < 0) {
@@ -107,8 +110,7 @@ void engine_bench_verify(struct engine_bench *bench, uint64_t first, uint64_t en
     for (slot = first; slot < end; slot++) {
         int rc = zr_device_read(bench->device, page, sizeof page, slot * (uint64_t)sizeof page);
 
-        if (rc < 0 ||
-            memcmp(page, bench_page(bench->pages, slot + bench->shift), sizeof page) != 0) {
+        if (rc < 0 || memcmp(page, bench_page(slot + bench->shift), sizeof page) != 0) {
             bench_die("slot %llu does not read back", (unsigned long long)slot);
         }
     }
@@ -122,15 +124,14 @@ static void first_fill(struct engine_bench *bench)
     char subject[40];
     uint64_t start;
 
-    snprintf(subject, sizeof subject, "engine %s", codec);
+    BENCH_NAME(subject, "engine %s", codec);
     getrusage(RUSAGE_THREAD, &before);
     start = bench_now_ns();
     engine_bench_fill(bench, 0, bench->nr_slots, 1);
-    bench_add(bench_row("first fill of a fresh server, 1 thread", subject, "pages/s", BENCH_HIGHER),
+    bench_add("first fill of a fresh server, 1 thread", subject, "pages/s",
               bench->nr_slots * 1e9 / (double)(bench_now_ns() - start));
     getrusage(RUSAGE_THREAD, &after);
-    bench_add(bench_row("first fill of a fresh server, 1 thread", subject,
-                        "page faults per million pages", BENCH_LOWER),
+    bench_add("first fill of a fresh server, 1 thread", subject, "page faults per million pages",
               (double)(after.ru_minflt - before.ru_minflt) * 1e6 / bench->nr_slots);
     engine_bench_verify(bench, 0, bench->nr_slots);
 }
@@ -141,12 +142,11 @@ static void fill_zram(const struct engine_bench *bench)
     uint64_t slot;
 
     for (slot = 0; slot < bench->nr_slots; slot++) {
-        zram_device_write(bench->zram, bench_page(bench->pages, slot), ZR_PAGE_BYTES,
-                          slot * ZR_PAGE_BYTES);
+        zram_device_write(bench->zram, bench_page(slot), ZR_PAGE_BYTES, slot * ZR_PAGE_BYTES);
     }
     for (slot = 0; slot < bench->nr_slots; slot++) {
         zram_device_read(bench->zram, page, ZR_PAGE_BYTES, slot * ZR_PAGE_BYTES);
-        if (memcmp(page, bench_page(bench->pages, slot), ZR_PAGE_BYTES) != 0) {
+        if (memcmp(page, bench_page(slot), ZR_PAGE_BYTES) != 0) {
             bench_die("zram: slot %llu does not read back", (unsigned long long)slot);
         }
     }
@@ -187,13 +187,14 @@ static void bench_counting(void)
     if (zr_request_stats_init(&counting.stats) < 0) {
         bench_die("no memory for counters");
     }
-    for (round = 0; round < 11; round++) {
+    for (round = 0; round < bench_nr_rounds(NR_SHORT_ROUNDS); round++) {
+        bench_begin_round();
         for (nr_threads = 1; nr_threads <= 2; nr_threads++) {
             counting.cpu_ns = 0;
             bench_run_threads(nr_threads, count_requests, &counting);
-            snprintf(what, sizeof what, "counting a request, %u thread%s", nr_threads,
-                     nr_threads > 1 ? "s" : "");
-            bench_add(bench_row(what, "request statistics", "ns CPU", BENCH_LOWER),
+            BENCH_NAME(what, "counting a request, %u thread%s", nr_threads,
+                       nr_threads > 1 ? "s" : "");
+            bench_add(what, "request statistics", "ns CPU",
                       (double)counting.cpu_ns / nr_threads / COUNTED_REQUESTS);
         }
     }
@@ -202,8 +203,7 @@ static void bench_counting(void)
 
 static void add_ms(const char *what, uint64_t start_ns)
 {
-    bench_add(bench_row(what, "engine lz4", "ms CPU", BENCH_LOWER),
-              (double)(bench_thread_cpu_ns() - start_ns) / 1e6);
+    bench_add(what, "engine lz4", "ms CPU", (double)(bench_thread_cpu_ns() - start_ns) / 1e6);
 }
 
 // What walks over all slot words cost, who asks for statistics and the background.
@@ -214,7 +214,8 @@ static void bench_walks(struct engine_bench *bench)
     unsigned round;
     uint64_t start_ns;
 
-    for (round = 0; round < 11; round++) {
+    for (round = 0; round < bench_nr_rounds(NR_SHORT_ROUNDS); round++) {
+        bench_begin_round();
         start_ns = bench_thread_cpu_ns();
         zr_server_get_stats(&bench->server, &stats);
         add_ms("statistics, 256 MiB stored", start_ns);
@@ -229,28 +230,85 @@ static void bench_walks(struct engine_bench *bench)
     }
 }
 
-static void bench_codec(const struct bench_pages *pages, const struct zr_codec_ops *codec,
-                        const struct zram_device *zram)
+// What a checksum costs a read: two engines that hold the same pages, one with and one without,
+// read the same slots in turns.
+static double read_turn(struct engine_bench *bench, const uint32_t *slots)
+{
+    unsigned char page[ZR_PAGE_BYTES];
+    uint64_t start = bench_thread_cpu_ns();
+    unsigned i;
+
+    for (i = 0; i < CHECKSUM_READS; i++) {
+        int rc = zr_device_read(bench->device, page, sizeof page, slots[i] * (uint64_t)sizeof page);
+
+        if (rc < 0) {
+            bench_die("slot %u: %s", slots[i], strerror(-rc));
+        }
+    }
+    return (double)(bench_thread_cpu_ns() - start) / CHECKSUM_READS;
+}
+
+static void bench_checksum(const struct zr_codec_ops *codec)
+{
+    static const char *const work = "random 4 KiB reads in turns, checksum on and off";
+    const unsigned nr_rounds = bench_nr_rounds(NR_CHECKSUM_ROUNDS);
+    struct engine_bench engines[2];
+    uint32_t *order;
+    char names[2][40];
+    unsigned i, round;
+
+    if (!bench_wants(work)) {
+        return;
+    }
+    order = bench_random_order(STORED_SLOTS, STORED_SLOTS);
+    bench_progress("engine %s: checksum", codec->name);
+    for (i = 0; i < 2; i++) {
+        BENCH_NAME(names[i], "checksum=%s %s", i == 0 ? "on" : "off", codec->name);
+        engine_bench_open(&engines[i], codec, STORED_SLOTS, false);
+        if (i == 1) {
+            engines[i].server.codec.checksum_bytes = 0;
+        }
+        engine_bench_fill(&engines[i], 0, STORED_SLOTS, 1);
+    }
+    for (round = 0; round <= nr_rounds; round++) {
+        const uint32_t *slots = order + round % (STORED_SLOTS / CHECKSUM_READS) * CHECKSUM_READS;
+
+        bench_begin_round();
+        for (i = 0; i < 2; i++) {
+            unsigned engine = (i + round) % 2;
+            double ns = read_turn(&engines[engine], slots);
+
+            if (round > 0) { // the first one warms up
+                bench_add(work, names[engine], "ns CPU/page", ns);
+            }
+        }
+    }
+    engine_bench_close(&engines[0]);
+    engine_bench_close(&engines[1]);
+    free(order);
+}
+
+static void bench_codec(const struct zr_codec_ops *codec, const struct zram_device *zram)
 {
     struct engine_bench bench;
     struct zr_server_stats stats;
     char subject[40];
 
     bench_progress("engine %s: reads and writes", codec->name);
-    engine_bench_open(&bench, pages, codec, STORED_SLOTS, true);
+    engine_bench_open(&bench, codec, STORED_SLOTS, true);
     first_fill(&bench);
     if (codec == &zr_codec_lz4 && zram) {
         bench.zram = zram;
         fill_zram(&bench);
     }
 
-    snprintf(subject, sizeof subject, "engine %s", codec->name);
+    BENCH_NAME(subject, "engine %s", codec->name);
     zr_server_get_stats(&bench.server, &stats);
-    bench_add(bench_row("page file: original ÷ compressed", subject, "×", BENCH_NEITHER),
+    bench_add("page file: original ÷ compressed", subject, "×",
               (double)stats.total.orig_data_size / (double)stats.total.compr_data_size);
-    bench_add(bench_row("page file: stored raw", subject, "% of pages", BENCH_NEITHER),
+    bench_add("page file: stored raw", subject, "% of pages",
               (double)stats.total.huge_pages * 100 / bench.nr_slots);
-    bench_add(bench_row("page file: same-filled", subject, "% of pages", BENCH_NEITHER),
+    bench_add("page file: same-filled", subject, "% of pages",
               (double)stats.total.same_pages * 100 / bench.nr_slots);
 
     engine_bench_writes(&bench, "4 KiB writes, warm, 1 thread", 1, 1);
@@ -261,34 +319,37 @@ static void bench_codec(const struct bench_pages *pages, const struct zr_codec_o
     engine_bench_reads(&bench, "random 4 KiB reads, 2 threads", 2);
     if (codec == &zr_codec_lz4) {
         bench_progress("engine %s: walks, trims", codec->name);
-        bench_walks(&bench);
-        engine_bench_trims(&bench);
+        if (bench_wants("walk of the ager")) {
+            bench_walks(&bench);
+        }
+        if (bench_wants("trim")) {
+            engine_bench_trims(&bench);
+        }
     }
     engine_bench_close(&bench);
-    bench_progress("engine %s: checksum", codec->name);
-    engine_bench_checksum(pages, codec);
+    bench_checksum(codec);
 }
 
-static void bench_trim_cpu(const struct bench_pages *pages)
+static void bench_trim_cpu(void)
 {
     struct engine_bench bench;
 
     bench_progress("engine lz4: CPU of a trim");
-    engine_bench_open(&bench, pages, &zr_codec_lz4, TRIM_SLOTS, false);
+    engine_bench_open(&bench, &zr_codec_lz4, TRIM_SLOTS, false);
     engine_bench_trim_cpu(&bench);
     engine_bench_close(&bench);
 }
 
 // The same reads and writes with more and more stored, up to the whole device; then its trim.
-static void bench_growth(const struct bench_pages *pages, uint64_t device_bytes)
+static void bench_growth(uint64_t device_bytes)
 {
     const uint64_t sizes[] = {UINT64_C(64) << 20, UINT64_C(1) << 30, device_bytes};
     struct engine_bench bench;
     uint64_t filled = 0;
     unsigned i;
 
-    engine_bench_open(&bench, pages, &zr_codec_lz4, device_bytes / ZR_PAGE_BYTES, true);
-    bench.nr_rounds = 9;
+    engine_bench_open(&bench, &zr_codec_lz4, device_bytes / ZR_PAGE_BYTES, true);
+    bench.nr_rounds = NR_GROWTH_ROUNDS;
     for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         uint64_t slots = sizes[i] / ZR_PAGE_BYTES;
         char what[60];
@@ -301,86 +362,14 @@ static void bench_growth(const struct bench_pages *pages, uint64_t device_bytes)
         engine_bench_fill(&bench, 0, slots, 2);
         filled = slots;
         bench.nr_slots = (uint32_t)slots;
-        snprintf(what, sizeof what, "4 KiB writes, %llu MiB stored",
-                 (unsigned long long)sizes[i] >> 20);
+        BENCH_NAME(what, "4 KiB writes, %llu MiB stored", (unsigned long long)sizes[i] >> 20);
         engine_bench_writes(&bench, what, 1, 1);
-        snprintf(what, sizeof what, "random 4 KiB reads, %llu MiB stored",
-                 (unsigned long long)sizes[i] >> 20);
+        BENCH_NAME(what, "random 4 KiB reads, %llu MiB stored", (unsigned long long)sizes[i] >> 20);
         engine_bench_reads(&bench, what, 1);
     }
     bench_progress("engine lz4: trims of the whole device");
     engine_bench_trim_device(&bench, 2);
     engine_bench_close(&bench);
-}
-
-static void hold_against(const char *name, const char *work, const char *unit, const char *subject,
-                         const char *reference, const char *op, double limit)
-{
-    const struct bench_row *row = bench_row(work, subject, unit, BENCH_HIGHER);
-    const struct bench_row *other = bench_row(work, reference, unit, BENCH_HIGHER);
-
-    bench_target_ratio(name, row, other, op, limit);
-}
-
-static void set_targets(bool has_lz4, bool has_zstd, bool has_zram, uint64_t device_bytes)
-{
-    const char *const writes = "4 KiB writes, warm, 1 thread";
-    const char *const writes2 = "4 KiB writes, warm, 2 threads";
-    const char *const reads = "random 4 KiB reads, 1 thread";
-    const char *const reads2 = "random 4 KiB reads, 2 threads";
-    const char *const slots = "trim, request path per slot";
-    const char *const cpu = "trim, CPU per slot until freed";
-    char name[80];
-
-    if (has_lz4) {
-        hold_against("engine ÷ codec loop, 4 KiB writes, lz4", writes, "pages/s", "engine lz4",
-                     "codec loop lz4", ">=", 0.92);
-    }
-    if (has_zstd) {
-        hold_against("engine ÷ codec loop, 4 KiB writes, zstd", writes, "pages/s", "engine zstd",
-                     "codec loop zstd", ">=", 0.97);
-    }
-    if (has_lz4) {
-        hold_against("engine ÷ codec loop, random reads, lz4", reads, "pages/s", "engine lz4",
-                     "codec loop lz4", ">=", 0.92);
-    }
-    if (has_zstd) {
-        hold_against("engine ÷ codec loop, random reads, zstd", reads, "pages/s", "engine zstd",
-                     "codec loop zstd", ">=", 0.97);
-    }
-    if (!has_lz4) {
-        return;
-    }
-    if (has_zram) {
-        hold_against("engine ÷ zram, 4 KiB writes, 1 thread", writes, "pages/s", "engine lz4",
-                     "zram lz4", ">=", 1.4);
-        hold_against("engine ÷ zram, 4 KiB writes, 2 threads", writes2, "pages/s", "engine lz4",
-                     "zram lz4", ">=", 1.4);
-        hold_against("engine ÷ zram, random reads, 1 thread", reads, "pages/s", "engine lz4",
-                     "zram lz4", ">=", 3);
-        hold_against("engine ÷ zram, random reads, 2 threads", reads2, "pages/s", "engine lz4",
-                     "zram lz4", ">=", 3);
-        hold_against("zram's 2 MiB discard ÷ engine's 2 MiB trim", "2 MiB trim, mean of a burst",
-                     "ns", "zram lz4", "engine lz4", ">=", 200);
-    }
-    hold_against("synchronous free ÷ batch, request path", slots, "ns", "synchronous", "batch",
-                 ">=", 4);
-    hold_against("synchronous free ÷ whole leaf, request path", slots, "ns", "synchronous",
-                 "whole leaf", ">=", 100);
-    hold_against("batch ÷ synchronous free, all CPU", cpu, "ns CPU", "batch", "synchronous",
-                 "<=", 1);
-    hold_against("whole leaf ÷ synchronous free, all CPU", cpu, "ns CPU", "whole leaf",
-                 "synchronous", "<=", 1);
-    snprintf(name, sizeof name, "trim of a whole device of %llu MiB, full",
-             (unsigned long long)device_bytes >> 20);
-    if (device_bytes == 0) {
-        return;
-    }
-    bench_target_row(name, bench_row("trim of the whole device", "engine lz4", "ms", BENCH_LOWER),
-                     "<=", 2);
-    bench_target_row(
-        "the same but its first page, as swapon does",
-        bench_row("trim of the whole device but a page", "engine lz4", "ms", BENCH_LOWER), "<=", 2);
 }
 
 // A third of the device for its objects, the page file, and as much again for everybody else.
@@ -401,78 +390,25 @@ static uint64_t fit_device(uint64_t bytes)
 
 int main(int argc, char *argv[])
 {
-    static const struct option options[] = {
-        {"pages", required_argument, NULL, 'p'}, {"json", required_argument, NULL, 'j'},
-        {"codec", required_argument, NULL, 'c'}, {"device", required_argument, NULL, 'd'},
-        {"no-growth", no_argument, NULL, 'g'},   {"checksum", no_argument, NULL, 's'},
-        {NULL, 0, NULL, 0},
-    };
-    const char *pages_path = NULL, *json_path = NULL, *codec = NULL;
-    uint64_t device_bytes = UINT64_C(8) << 30;
-    bool has_growth = true, only_checksum = false, has_lz4, has_zstd, has_zram;
-    struct bench_pages pages;
+    uint64_t device_bytes;
     struct zram_device zram;
-    unsigned i;
-    int option;
+    bool has_zram;
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'p':
-            pages_path = optarg;
-            break;
-        case 'j':
-            json_path = optarg;
-            break;
-        case 'c':
-            codec = optarg;
-            break;
-        case 'd':
-            device_bytes = bench_parse_bytes(optarg) & ~UINT64_C(0x1fffff);
-            break;
-        case 'g':
-            has_growth = false;
-            break;
-        case 's':
-            only_checksum = true;
-            break;
-        default:
-            return 2;
-        }
-    }
-    if (!pages_path || optind < argc || (codec && !zr_codec_find(codec))) {
-        fprintf(stderr, "usage: bench-engine --pages FILE [--json FILE] [--codec lz4|zstd] "
-                        "[--device SIZE] [--no-growth] [--checksum]\n");
-        return 2;
-    }
-    has_lz4 = !codec || strcmp(codec, "lz4") == 0;
-    has_zstd = !codec || strcmp(codec, "zstd") == 0;
-
-    if (only_checksum) {
-        bench_pages_load(&pages, pages_path);
-        for (i = 0; zr_codecs[i]; i++) {
-            if (!codec || zr_codecs[i] == zr_codec_find(codec)) {
-                engine_bench_checksum(&pages, zr_codecs[i]);
-            }
-        }
-        bench_report("engine", json_path);
-        return 0;
-    }
+    bench_parse_options(argc, argv);
+    device_bytes = bench_options.bytes == UINT64_MAX ? DEVICE_BYTES : bench_options.bytes;
     // First, while this process is small: it forks.
-    has_zram = has_lz4 && zram_device_open(&zram, (uint64_t)STORED_SLOTS * ZR_PAGE_BYTES);
-    bench_pages_load(&pages, pages_path);
-    bench_counting();
-    if (has_lz4) {
-        bench_codec(&pages, &zr_codec_lz4, has_zram ? &zram : NULL);
-        bench_trim_cpu(&pages);
+    has_zram = zram_device_open(&zram, (uint64_t)STORED_SLOTS * ZR_PAGE_BYTES);
+    bench_pages_load();
+    if (bench_wants("counting a request")) {
+        bench_counting();
     }
-    if (has_zstd) {
-        bench_codec(&pages, &zr_codec_zstd, has_zram ? &zram : NULL);
+    bench_codec(&zr_codec_lz4, has_zram ? &zram : NULL);
+    if (bench_wants("trim, CPU")) {
+        bench_trim_cpu();
     }
-    if (has_lz4 && has_growth) {
-        device_bytes = fit_device(device_bytes);
-        bench_growth(&pages, device_bytes);
+    bench_codec(&zr_codec_zstd, NULL);
+    if (device_bytes > 0 && (bench_wants("stored") || bench_wants("trim of the whole device"))) {
+        bench_growth(fit_device(device_bytes & ~UINT64_C(0x1fffff)));
     }
-    set_targets(has_lz4, has_zstd, has_zram, has_growth ? device_bytes : 0);
-    bench_report("engine", json_path);
     return 0;
 }

@@ -1,158 +1,230 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Two tenants of one server: one reads, a page at a time, while the other one does nothing, writes
-// within its limit, or writes against its limit and is refused.  The three take turns.
-#include "nbd-server.h"
-#include "nbd-stream.h"
+// What a tenant notices of the others: one that writes within its limit or against it, hostile
+// ones, and one that is refused all the time while there is little room for everybody.
+#include "load.h"
+#include "tests/protocol/hostile.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
-#define NR_ROUNDS_DEFAULT 7
+#define NR_ROUNDS 7
+#define NR_HOSTILE_ROUNDS 3
 #define TURN_NS UINT64_C(1000000000)
+#define HOSTILE_TURN_NS UINT64_C(500000000)
+#define SETTLE_US 300000
 #define DISK_BYTES (UINT64_C(256) << 20)
+#define SMALL_DISK_BYTES (UINT64_C(64) << 20)
 #define WRITE_DEPTH 16
 
-enum other { ALONE, WITHIN, AGAINST, NR_OTHERS };
+static const struct load fill = {"fill", LOAD_WRITE, BENCH_PAGE_BYTES, .length = DISK_BYTES,
+                                 .is_sequential = true};
+static const struct load small_fill = {"fill", LOAD_WRITE, 128u << 10, .length = SMALL_DISK_BYTES,
+                                       .is_sequential = true};
+static const struct load reads = {"reads", LOAD_READ, BENCH_PAGE_BYTES, .length = DISK_BYTES};
+static const struct load small_reads = {"reads", LOAD_READ, BENCH_PAGE_BYTES,
+                                        .length = SMALL_DISK_BYTES};
+static const struct load writes = {"writes", LOAD_WRITE, BENCH_PAGE_BYTES, .length = DISK_BYTES};
 
-static const char *const subjects[NR_OTHERS] = {"alone", "other writes within its limit",
-                                                "other writes against its limit"};
-// "roomy" has no limit; that of "tight" is reached at once.
-static const char *const exports[NR_OTHERS] = {NULL, "roomy", "tight"};
-
-static struct nbd_handle *reader, *writers[NR_OTHERS];
-static struct bench_pages pages;
-static struct bench_samples samples;
-
-static bool next_read(struct nbd_stream *stream, struct nbd_request *request)
+static void store(struct nbd_handle *nbd, const struct load *load, bool is_refused)
 {
-    *request = (struct nbd_request){
-        .kind = NBD_STREAM_READ,
-        .offset =
-            bench_random_below(&stream->rng, DISK_BYTES / BENCH_PAGE_BYTES) * BENCH_PAGE_BYTES,
-        .bytes = BENCH_PAGE_BYTES,
-    };
-    return true;
-}
+    struct stream stream = {
+        .load = load, .nbd = nbd, .depth = WRITE_DEPTH, .may_be_refused = is_refused};
 
-static bool next_write(struct nbd_stream *stream, struct nbd_request *request)
-{
-    next_read(stream, request);
-    request->kind = NBD_STREAM_WRITE;
-    request->data = bench_page(&pages, bench_random(&stream->rng));
-    return true;
-}
-
-// In order, once.
-static bool next_fill(struct nbd_stream *stream, struct nbd_request *request)
-{
-    *request = (struct nbd_request){
-        .kind = NBD_STREAM_WRITE,
-        .offset = stream->nr_issued * BENCH_PAGE_BYTES,
-        .bytes = BENCH_PAGE_BYTES,
-        .data = bench_page(&pages, stream->nr_issued),
-    };
-    return request->offset < DISK_BYTES;
-}
-
-static void fill(struct nbd_handle *nbd, bool may_be_refused)
-{
-    struct nbd_stream stream = {
-        .nbd = nbd,
-        .depth = WRITE_DEPTH,
-        .next = next_fill,
-        .may_be_refused = may_be_refused,
-    };
-
-    nbd_streams_run(&stream, 1);
-    if ((stream.nr_refused > 0) != may_be_refused) {
+    load_run(&stream, 1);
+    if ((stream.nr_refused > 0) != is_refused) {
         bench_die("%llu writes of a fill were refused", (unsigned long long)stream.nr_refused);
     }
 }
 
-static void run_turn(enum other other, unsigned round)
+// ---- reads of one while another writes ---------------------------------------------------------
+
+enum other { ALONE, WITHIN, AGAINST, NR_OTHERS };
+
+static void run_turn(const struct server *server, struct nbd_handle *const *connections,
+                     enum other other, unsigned round)
 {
-    const char *const work = "4 KiB reads of a tenant";
-    struct nbd_stream streams[2] = {
-        {.nbd = reader,
+    static const char *const work = "4 KiB reads of a tenant";
+    static const char *const subjects[NR_OTHERS] = {"alone", "other writes within its limit",
+                                                    "other writes against its limit"};
+    struct stream streams[2] = {
+        {.load = &reads,
+         .nbd = connections[ALONE],
          .depth = 1,
          .duration_ns = TURN_NS,
-         .next = next_read,
-         .rng = {round},
-         .latencies_ns = &samples},
-        {.nbd = writers[other],
+         .rng = {round}},
+        {.load = &writes,
+         .nbd = connections[other],
          .depth = WRITE_DEPTH,
          .duration_ns = TURN_NS,
-         .next = next_write,
          .rng = {1000 + round},
          .may_be_refused = other == AGAINST},
     };
+    struct turn turn = load_turn(server, streams, other == ALONE ? 1 : 2, 1);
 
-    bench_samples_clear(&samples);
-    nbd_streams_run(streams, other == ALONE ? 1 : 2);
     if (round == 0) {
         return; // warms up
     }
-    bench_add(bench_row(work, subjects[other], "µs p50", BENCH_LOWER),
-              bench_samples_percentile(&samples, 50) / 1e3);
-    bench_add(bench_row(work, subjects[other], "µs p99", BENCH_LOWER),
-              bench_samples_percentile(&samples, 99) / 1e3);
+    load_add_latency(work, subjects[other], &turn);
     if (other != ALONE) {
-        bench_add(bench_row(work, subjects[other], "other's writes/s", BENCH_NEITHER),
+        bench_add(work, subjects[other], "other's writes/s",
                   (double)streams[1].nr_done * 1e9 / (double)streams[1].elapsed_ns);
-        bench_add(bench_row(work, subjects[other], "% refused", BENCH_NEITHER),
+        bench_add(work, subjects[other], "% refused",
                   100.0 * (double)streams[1].nr_refused / (double)streams[1].nr_done);
     }
 }
 
-static void run(const char *plugin, unsigned nr_rounds)
+static void test_limits(void)
 {
-    // A line for each refused write is not what is measured.
-    const char *const arguments[] = {"--log=null",           plugin,
-                                     "export=reader:256M",   "export=roomy:256M",
-                                     "export=tight:256M:8M", NULL};
-    struct nbd_server server;
+    // "roomy" has no limit; that of "tight" is reached at once.  A line for each refused write is
+    // not what is measured.
+    static const char *const exports[NR_OTHERS] = {"reader", "roomy", "tight"};
+    const unsigned nr_rounds = bench_nr_rounds(NR_ROUNDS);
+    struct server *server = server_open("--log=null", bench_options.plugin, "export=reader:256M",
+                                        "export=roomy:256M", "export=tight:256M:8M");
+    struct nbd_handle *connections[NR_OTHERS];
     unsigned round, turn;
 
-    nbd_server_start(&server, "zramswap", arguments);
-    reader = nbd_server_connect(&server, "reader");
     bench_progress("tenants: fill");
-    fill(reader, false);
-    for (turn = WITHIN; turn < NR_OTHERS; turn++) {
-        writers[turn] = nbd_server_connect(&server, exports[turn]);
-        fill(writers[turn], turn == AGAINST);
+    for (turn = 0; turn < NR_OTHERS; turn++) {
+        connections[turn] = load_connect(server, exports[turn]);
+        store(connections[turn], &fill, turn == AGAINST);
     }
     for (round = 0; round <= nr_rounds; round++) {
-        bench_progress("tenants: round %u of %u", round, nr_rounds);
+        bench_progress("tenants: limits, round %u of %u", round, nr_rounds);
+        bench_begin_round();
         for (turn = 0; turn < NR_OTHERS; turn++) {
-            run_turn((turn + round) % NR_OTHERS, round);
+            run_turn(server, connections, (turn + round) % NR_OTHERS, round);
         }
     }
-    for (turn = WITHIN; turn < NR_OTHERS; turn++) {
-        nbd_server_disconnect(writers[turn]);
+    for (turn = 0; turn < NR_OTHERS; turn++) {
+        server_disconnect(connections[turn]);
     }
-    nbd_server_disconnect(reader);
-    nbd_server_stop(&server);
+    server_close(server);
 }
 
-static void set_target(const char *name, enum other reference, double limit)
-{
-    const char *const work = "4 KiB reads of a tenant";
+// ---- reads of one beside a hostile client ------------------------------------------------------
 
-    bench_target_ratio(name, bench_row(work, subjects[AGAINST], "µs p99", BENCH_LOWER),
-                       bench_row(work, subjects[reference], "µs p99", BENCH_LOWER), "<=", limit);
+static double p99_of_reads(const struct server *server, struct nbd_handle *nbd, unsigned round)
+{
+    struct stream stream = {.load = &small_reads,
+                            .nbd = nbd,
+                            .depth = 1,
+                            .duration_ns = HOSTILE_TURN_NS,
+                            .rng = {round}};
+
+    return load_turn(server, &stream, 1, 1).p99_us;
+}
+
+// Alone, then beside the hostile one, in a server of their own.
+static void run_hostile(const struct hostile *hostile, unsigned round)
+{
+    struct server *server =
+        server_open("--log=null", bench_options.plugin, "size=64M", "export=hostile:64M:16M");
+    struct nbd_handle *nbd = load_connect(server, "");
+    double alone, beside;
+    pid_t pid;
+
+    store(nbd, &small_fill, false);
+    alone = p99_of_reads(server, nbd, round);
+    pid = hostile_start(hostile, server->socket, "hostile");
+    usleep(SETTLE_US);
+    beside = p99_of_reads(server, nbd, round);
+    hostile_stop(pid);
+    nbd_close(nbd);
+    server_close(server);
+    if (round > 0) { // the first round warms up
+        bench_add(hostile->name, "zramswap", "µs p99 alone", alone);
+        bench_add(hostile->name, "zramswap", "µs p99 beside", beside);
+    }
+}
+
+static void test_hostile(void)
+{
+    const unsigned nr_rounds = bench_nr_rounds(NR_HOSTILE_ROUNDS);
+    const struct hostile *hostile;
+    unsigned round;
+
+    for (hostile = hostiles; hostile->name; hostile++) {
+        bench_progress("tenants: beside one that %s", hostile->name);
+        for (round = 0; round <= nr_rounds; round++) {
+            bench_begin_round();
+            run_hostile(hostile, round);
+        }
+    }
+}
+
+// ---- little room for everybody, and one that is refused ----------------------------------------
+
+#define POOL "limit=16M"
+#define HELD_BYTES (12u << 20) // so 3 MiB are left for what does not compress, and the tables
+#define REFUSED_BYTES (2u << 20)
+#define NR_REFUSED 3
+#define NR_WRITES 100000
+
+// The one with room overwrites 1 MiB of its own all the time.
+static void test_room(void)
+{
+    struct server *server = server_open("--log=null", bench_options.plugin, POOL,
+                                        "export=tight:1G:64K", "export=roomy:1G");
+    unsigned char *data = bench_alloc(HELD_BYTES);
+    const struct load held = {"held", LOAD_WRITE, HELD_BYTES, 0, HELD_BYTES, true, .data = data};
+    const struct load refused = {"refused", LOAD_WRITE, REFUSED_BYTES, 0, 1u << 30, .data = data};
+    const struct load roomy = {"roomy",   LOAD_WRITE, BENCH_PAGE_BYTES,
+                               64u << 20, 1u << 20,   .data = data};
+    struct stream streams[1 + NR_REFUSED] = {{
+        .load = &roomy,
+        .nbd = load_connect(server, "roomy"),
+        .depth = 1,
+        .pace_ns = 200000,
+        .nr_max = NR_WRITES,
+        .may_be_refused = true,
+    }};
+    static const char *const work = "4 KiB writes of a tenant with 3 MiB of room";
+    struct bench_rng rng = {1};
+    unsigned i;
+
+    for (i = 0; i < HELD_BYTES; i++) {
+        data[i] = (unsigned char)bench_random(&rng);
+    }
+    load_store(&held, streams[0].nbd);
+    for (i = 1; i <= NR_REFUSED; i++) {
+        streams[i] = (struct stream){
+            .load = &refused,
+            .nbd = load_connect(server, "tight"),
+            .depth = 4,
+            .until = &streams[0],
+            .rng = {i},
+            .may_be_refused = true,
+        };
+    }
+    bench_progress("tenants: %u writes beside one that is refused", NR_WRITES);
+    bench_begin_round();
+    load_run(streams, 1 + NR_REFUSED);
+    bench_add(work, "other's 2 MiB are refused on 3 connections", "refused of 100 000",
+              (double)streams[0].nr_refused);
+    bench_add(work, "other's 2 MiB are refused on 3 connections", "writes/s",
+              (double)NR_WRITES * 1e9 / (double)streams[0].elapsed_ns);
+    for (i = 0; i <= NR_REFUSED; i++) {
+        server_disconnect(streams[i].nbd);
+    }
+    server_close(server);
+    bench_free(data, HELD_BYTES);
 }
 
 int main(int argc, char *argv[])
 {
-    struct bench_arguments arguments = {.nr_rounds = NR_ROUNDS_DEFAULT};
-
-    bench_parse_arguments(&arguments, argc, argv);
-    bench_pages_load(&pages, arguments.pages_path);
-    bench_samples_init(&samples, 1u << 20);
-    run(arguments.plugin, arguments.nr_rounds);
-    set_target("p99 of reads while another tenant is refused ÷ alone", ALONE, 1.3);
-    set_target("p99 of reads while another tenant is refused ÷ while it may write", WITHIN, 1.0);
-    bench_report("tenants", arguments.json_path);
+    bench_parse_options(argc, argv);
+    bench_pages_load();
+    if (bench_wants("limits")) {
+        test_limits();
+    }
+    if (bench_wants("room")) {
+        test_room();
+    }
+    if (bench_wants("hostile")) {
+        test_hostile();
+    }
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PAGES_MIN 16384u // more than the largest request has
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -80,22 +83,6 @@ void bench_die(const char *format, ...)
     exit(1);
 }
 
-uint64_t bench_parse_bytes(const char *text)
-{
-    static const char suffixes[] = "KMG";
-    const char *suffix;
-    char *end;
-    uint64_t bytes;
-
-    errno = 0;
-    bytes = strtoull(text, &end, 10);
-    suffix = *end ? strchr(suffixes, *end) : NULL;
-    if (errno || end == text || *text == '-' || (*end && (!suffix || end[1]))) {
-        bench_die("%s: not a size (a number, or one with K, M or G)", text);
-    }
-    return suffix ? bytes << 10 * (suffix - suffixes + 1) : bytes;
-}
-
 void *bench_alloc(size_t bytes)
 {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -144,8 +131,12 @@ uint32_t *bench_random_order(uint32_t nr, uint64_t seed)
     return order;
 }
 
-void bench_pages_load(struct bench_pages *pages, const char *path)
+struct bench_pages bench_pages;
+
+void bench_pages_load(void)
 {
+    struct bench_pages *pages = &bench_pages;
+    const char *path = bench_options.pages_path;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat stat;
     unsigned char *data;
@@ -155,8 +146,8 @@ void bench_pages_load(struct bench_pages *pages, const char *path)
         bench_die("%s: %s", path, strerror(errno));
     }
     pages->nr_pages = (size_t)stat.st_size / BENCH_PAGE_BYTES;
-    if (pages->nr_pages < 4096) {
-        bench_die("%s: less than 16 MiB of pages (bench/capture-pages makes such a file)", path);
+    if (pages->nr_pages < PAGES_MIN) {
+        bench_die("%s: less than 64 MiB of pages (bench/capture-pages makes such a file)", path);
     }
     bytes = pages->nr_pages * BENCH_PAGE_BYTES;
     data = bench_alloc(bytes);
@@ -170,6 +161,7 @@ void bench_pages_load(struct bench_pages *pages, const char *path)
     }
     close(fd);
     pages->data = data;
+    bench_begin_round();
 }
 
 struct thread {
@@ -222,23 +214,14 @@ uint64_t bench_run_threads(unsigned nr, void (*work)(void *arg, unsigned index),
     return end - start;
 }
 
-bool bench_run_on_cpu(int nr)
+unsigned bench_nr_cpus(void)
 {
-    static cpu_set_t all;
-    cpu_set_t one;
-    int cpu;
+    cpu_set_t cpus;
 
-    if (CPU_COUNT(&all) == 0 && sched_getaffinity(0, sizeof all, &all) < 0) {
+    if (sched_getaffinity(0, sizeof cpus, &cpus) < 0) {
         bench_die("sched_getaffinity: %s", strerror(errno));
     }
-    CPU_ZERO(&one);
-    for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET(cpu, &all) && nr-- == 0) {
-            CPU_SET(cpu, &one);
-        }
-    }
-    return sched_setaffinity(0, sizeof one, CPU_COUNT(&one) > 0 ? &one : &all) == 0 &&
-           CPU_COUNT(&one) > 0;
+    return (unsigned)CPU_COUNT(&cpus);
 }
 
 void bench_samples_init(struct bench_samples *samples, size_t capacity)
@@ -264,7 +247,7 @@ void bench_samples_clear(struct bench_samples *samples)
 void bench_samples_add(struct bench_samples *samples, uint64_t value)
 {
     if (samples->nr < samples->capacity) {
-        samples->values[samples->nr++] = value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+        samples->values[samples->nr++] = value;
         samples->is_sorted = false;
     }
 }
@@ -278,9 +261,9 @@ void bench_samples_append(struct bench_samples *samples, const struct bench_samp
     }
 }
 
-static int compare_u32(const void *a, const void *b)
+static int compare_u64(const void *a, const void *b)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
     return (x > y) - (x < y);
 }
@@ -291,50 +274,128 @@ double bench_samples_percentile(struct bench_samples *samples, double percent)
         bench_die("no samples");
     }
     if (!samples->is_sorted) {
-        qsort(samples->values, samples->nr, sizeof *samples->values, compare_u32);
+        qsort(samples->values, samples->nr, sizeof *samples->values, compare_u64);
         samples->is_sorted = true;
     }
-    return samples->values[(size_t)((double)(samples->nr - 1) * percent / 100 + 0.5)];
+    return (double)samples->values[(size_t)((double)(samples->nr - 1) * percent / 100 + 0.5)];
 }
 
-void bench_parse_arguments(struct bench_arguments *arguments, int argc, char *argv[])
+// ---- results -----------------------------------------------------------------------------------
+
+void bench_add(const char *work, const char *subject, const char *unit, double value)
+{
+    printf("{\"work\": \"%s\", \"subject\": \"%s\", \"unit\": \"%s\", \"value\": %.6g}\n", work,
+           subject, unit, value);
+    fflush(stdout);
+}
+
+void bench_point(const char *chart, const char *line, double x, double y)
+{
+    printf("{\"chart\": \"%s\", \"line\": \"%s\", \"x\": %.6g, \"y\": %.6g}\n", chart, line, x, y);
+}
+
+// ---- the command line --------------------------------------------------------------------------
+
+struct bench_options bench_options = {
+    .plugin = "./zramswap.so",
+    .only = "",
+    .bytes = UINT64_MAX,
+};
+
+// A number, or one with K, M or G.
+static uint64_t parse_number(const char *text)
+{
+    static const char suffixes[] = "KMG";
+    char *end;
+    uint64_t number = strtoull(text, &end, 10);
+    const char *suffix = *end ? strchr(suffixes, *end) : NULL;
+
+    if (end == text || *text == '-' || (*end && (!suffix || end[1]))) {
+        bench_die("%s: not a number, or one with K, M or G", text);
+    }
+    return suffix ? number << 10 * (suffix - suffixes + 1) : number;
+}
+
+void bench_parse_options(int argc, char *argv[])
 {
     static const struct option options[] = {
-        {"pages", required_argument, NULL, 'p'},  {"json", required_argument, NULL, 'j'},
-        {"plugin", required_argument, NULL, 'l'}, {"rounds", required_argument, NULL, 'r'},
-        {"only", required_argument, NULL, 'o'},   {NULL, 0, NULL, 0},
+        {"pages", required_argument, NULL, 'p'},
+        {"plugin", required_argument, NULL, 'l'},
+        {"rounds", required_argument, NULL, 'r'},
+        {"only", required_argument, NULL, 'o'},
+        {"bytes", required_argument, NULL, 'b'},
+        {"parameter", required_argument, NULL, 'a'},
+        {NULL, 0, NULL, 0},
     };
-    const bool has_only = arguments->only != NULL;
     bool is_right = true;
     int option;
 
-    arguments->plugin = "./zramswap.so";
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 'p':
-            arguments->pages_path = optarg;
-            break;
-        case 'j':
-            arguments->json_path = optarg;
+            bench_options.pages_path = optarg;
             break;
         case 'l':
-            arguments->plugin = optarg;
+            bench_options.plugin = optarg;
             break;
         case 'r':
-            arguments->nr_rounds = (unsigned)bench_parse_bytes(optarg);
+            bench_options.nr_rounds = (unsigned)parse_number(optarg);
             break;
         case 'o':
-            arguments->only = optarg;
-            is_right &= has_only;
+            bench_options.only = optarg;
+            break;
+        case 'b':
+            bench_options.bytes = parse_number(optarg);
+            break;
+        case 'a':
+            bench_options.parameter = optarg;
             break;
         default:
             is_right = false;
         }
     }
-    if (!is_right || !arguments->pages_path || optind < argc || arguments->nr_rounds == 0) {
+    if (!is_right || !bench_options.pages_path || optind < argc) {
         fprintf(stderr,
-                "usage: %s --pages FILE [--json FILE] [--plugin ZRAMSWAP.SO] [--rounds N]%s\n",
-                argv[0], has_only ? " [--only TEXT]" : "");
+                "usage: %s --pages FILE [--plugin ZRAMSWAP.SO] [--rounds N] [--only TEXT]\n"
+                "       [--bytes SIZE] [--parameter NAME=VALUE]\n"
+                "bench/run --help says more\n",
+                argv[0]);
         exit(2);
+    }
+}
+
+bool bench_wants(const char *work)
+{
+    return strstr(work, bench_options.only) != NULL;
+}
+
+unsigned bench_nr_rounds(unsigned by_default)
+{
+    return bench_options.nr_rounds > 0 ? bench_options.nr_rounds : by_default;
+}
+
+// Two descriptors, "IN OUT": a byte comes in when it is our turn, and one goes out when it is the
+// other's.  Who has ended has closed them, and is not waited for.
+void bench_begin_round(void)
+{
+    static int in = -1, out = -1;
+    static bool is_first = true;
+    const char *turns = getenv("ZRAMSWAP_BENCH_TURNS");
+    char byte = 0;
+
+    if (!turns) {
+        return;
+    }
+    if (is_first) {
+        is_first = false;
+        signal(SIGPIPE, SIG_IGN);
+        if (sscanf(turns, "%d %d", &in, &out) != 2) {
+            bench_die("ZRAMSWAP_BENCH_TURNS=%s: not two descriptors", turns);
+        }
+    } else if (write(out, &byte, 1) < 0) {
+        return;
+    }
+    if (read(in, &byte, 1) < 0) {
+        bench_die("cannot wait for a turn: %s", strerror(errno));
     }
 }

@@ -2,14 +2,12 @@
 // Copyright the zramswap authors
 #include "codec-loop.h"
 
-void codec_loop_init(struct codec_loop *loop, const struct zr_codec_ops *ops,
-                     const struct bench_pages *pages)
+void codec_loop_init(struct codec_loop *loop, const struct zr_codec_ops *ops)
 {
     uint32_t i, at = 0;
 
     *loop = (struct codec_loop){
         .ops = ops,
-        .pages = pages,
         .context = ops->create(ops->default_level),
         .objects = bench_alloc(CODEC_LOOP_PAGES * ZR_CODEC_BOUND_MAX_BYTES),
     };
@@ -19,7 +17,7 @@ void codec_loop_init(struct codec_loop *loop, const struct zr_codec_ops *ops,
     for (i = 0; i < CODEC_LOOP_PAGES; i++) {
         loop->offsets[i] = at;
         loop->lengths[i] =
-            (uint32_t)ops->compress(loop->context, bench_page(pages, i), loop->objects + at);
+            (uint32_t)ops->compress(loop->context, bench_page(i), loop->objects + at);
         at += (loop->lengths[i] + 15) & ~15u;
     }
 }
@@ -35,7 +33,7 @@ double codec_loop_run(struct codec_loop *loop, bool is_write)
         uint32_t object = (uint32_t)(random % CODEC_LOOP_PAGES);
 
         if (is_write) {
-            loop->ops->compress(loop->context, bench_page(loop->pages, random), page);
+            loop->ops->compress(loop->context, bench_page(random), page);
         } else {
             loop->ops->decompress(loop->context, loop->objects + loop->offsets[object],
                                   loop->lengths[object], page);

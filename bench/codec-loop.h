@@ -6,13 +6,12 @@
 #define ZR_BENCH_CODEC_LOOP_H
 
 #include "bench.h"
-#include "../store/codec.h"
+#include "plugin/server.h"
 
 #define CODEC_LOOP_PAGES 2048u
 
 struct codec_loop {
     const struct zr_codec_ops *ops;
-    const struct bench_pages *pages;
     void *context;
     unsigned char *objects;
     uint32_t offsets[CODEC_LOOP_PAGES];
@@ -21,8 +20,7 @@ struct codec_loop {
 };
 
 // At the codec's default level.
-void codec_loop_init(struct codec_loop *loop, const struct zr_codec_ops *ops,
-                     const struct bench_pages *pages);
+void codec_loop_init(struct codec_loop *loop, const struct zr_codec_ops *ops);
 
 // CPU time of compressing (is_write) or decompressing a page at random, µs.
 double codec_loop_run(struct codec_loop *loop, bool is_write);

@@ -6,7 +6,7 @@
 // The bare loop is what no store can be faster than: it compresses a page and copies the result
 // into memory, or decompresses the very objects that the engine holds, in the same order.
 #include "engine-bench.h"
-#include "../allocator/rcu.h"
+#include "allocator/rcu.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,8 +48,7 @@ struct pass {
 // since in a server the page has just come off the socket.
 static const unsigned char *request_pages(const struct pass *pass, uint64_t slot)
 {
-    return bench_page_run(pass->bench->pages, slot % HOT_PAGES + pass->bench->shift,
-                          pass->pages_per_request);
+    return bench_page_run(slot % HOT_PAGES + pass->bench->shift, pass->pages_per_request);
 }
 
 // An object as the loop stores it: raw if it saves nothing.
@@ -167,13 +166,13 @@ static void read_zram(void *arg, unsigned thread)
 // They stay valid to the end of the read-side section in which this is called.
 static void find_objects(const struct pass *pass)
 {
-    const struct zr_slot_table *table = &pass->bench->device->table;
     uint32_t i;
 
     for (i = 0; i < pass->nr_requests; i++) {
         uint64_t slot = pass->requests[i];
-        const struct zr_leaf leaf = zr_slot_table_leaf(table, slot);
-        uint64_t word = zr_leaf_word(&leaf, slot);
+        const _Atomic uint64_t *leaf = engine_bench_leaf(pass->bench->device, slot);
+        uint64_t word =
+            leaf ? atomic_load_explicit(&leaf[slot % ZR_LEAF_SLOTS], memory_order_acquire) : 0;
 
         pass->objects[i] =
             (struct object){zr_pool_view(&pass->bench->server.pool, zr_handle_of_word(word)), word};
@@ -242,15 +241,14 @@ static void run_turn(struct pass *pass, const struct subject *subject, const uin
     if (!is_recorded) {
         return;
     }
-    snprintf(name, sizeof name, "%s %s", subject->name, pass->bench->server.codec.ops->name);
-    bench_add(bench_row(what, name, "pages/s", BENCH_HIGHER), nr_pages * 1e9 / (double)wall);
+    BENCH_NAME(name, "%s %s", subject->name, pass->bench->server.codec.ops->name);
+    bench_add(what, name, "pages/s", nr_pages * 1e9 / (double)wall);
     if (pass->nr_threads > 1) {
         return;
     }
-    bench_add(bench_row(what, name, "ns CPU/page", BENCH_LOWER), (double)cpu / nr_pages);
+    bench_add(what, name, "ns CPU/page", (double)cpu / nr_pages);
     if (subject->is_engine && !pass->is_read) {
-        bench_add(bench_row(what, name, "page faults per million pages", BENCH_LOWER),
-                  (double)faults * 1e6 / nr_pages);
+        bench_add(what, name, "page faults per million pages", (double)faults * 1e6 / nr_pages);
     }
 }
 
@@ -268,9 +266,15 @@ static void run_rounds(struct pass *pass, const struct subject *subjects, unsign
     size_t buffers_bytes = (size_t)pass->nr_threads * ZR_PAGE_BYTES;
     unsigned round, turn, nr_turns = 0;
 
+    if (!bench_wants(what)) {
+        free(order);
+        return;
+    }
+    nr_rounds = bench_nr_rounds(nr_rounds);
     pass->objects = bench_alloc(objects_bytes);
     pass->buffers = bench_alloc(buffers_bytes);
     for (round = 0; round <= nr_rounds; round++) {
+        bench_begin_round();
         bench->shift += pass->is_read ? 0 : 977;
         for (turn = 0; turn < nr_subjects; turn++) {
             const uint32_t *requests = order + nr_turns++ % (nr_all / nr_turn) * nr_turn;

@@ -24,8 +24,7 @@
 // The synchronous way is not the engine's, so it goes through the table's words by itself.
 static void free_synchronously(struct engine_bench *bench, uint64_t first_slot)
 {
-    _Atomic uint64_t *leaf =
-        (_Atomic uint64_t *)zr_slot_table_leaf(&bench->device->table, first_slot).words;
+    _Atomic uint64_t *leaf = engine_bench_leaf(bench->device, first_slot);
     unsigned i;
 
     if (!leaf) {
@@ -87,9 +86,11 @@ static void free_burst(struct engine_bench *bench, const struct way *way)
 
 static void bench_ways(struct engine_bench *bench)
 {
+    const unsigned nr_rounds = bench_nr_rounds(NR_ROUNDS);
     unsigned round, turn;
 
-    for (round = 0; round <= NR_ROUNDS; round++) {
+    for (round = 0; round <= nr_rounds; round++) {
+        bench_begin_round();
         for (turn = 0; turn < NR_WAYS; turn++) {
             const struct way *way = &ways[(turn + round) % NR_WAYS];
             uint64_t start;
@@ -98,7 +99,7 @@ static void bench_ways(struct engine_bench *bench)
             start = bench_now_ns();
             free_burst(bench, way);
             if (round > 0) {
-                bench_add(bench_row("trim, request path per slot", way->name, "ns", BENCH_LOWER),
+                bench_add("trim, request path per slot", way->name, "ns",
                           (double)(bench_now_ns() - start) / BURST_SLOTS);
             }
             zr_deferred_free_drain(bench->server.deferred);
@@ -118,11 +119,9 @@ static void add_burst(const char *subject, const uint64_t *times)
         bench_samples_add(&samples, times[i]);
         sum += times[i];
     }
-    bench_add(bench_row("2 MiB trim, mean of a burst", subject, "ns", BENCH_LOWER),
-              (double)sum / BURST_LEAVES);
-    bench_add(bench_row("2 MiB trim, p50 of a burst", subject, "ns", BENCH_LOWER),
-              bench_samples_percentile(&samples, 50));
-    bench_add(bench_row("2 MiB trim, slowest of a burst", subject, "ns", BENCH_LOWER),
+    bench_add("2 MiB trim, mean of a burst", subject, "ns", (double)sum / BURST_LEAVES);
+    bench_add("2 MiB trim, p50 of a burst", subject, "ns", bench_samples_percentile(&samples, 50));
+    bench_add("2 MiB trim, slowest of a burst", subject, "ns",
               bench_samples_percentile(&samples, 100));
     bench_samples_fini(&samples);
 }
@@ -146,7 +145,7 @@ static void trim_burst_of_zram(struct engine_bench *bench, uint64_t *times)
     unsigned i;
 
     for (i = 0; i < BURST_SLOTS; i++) {
-        zram_device_write(bench->zram, bench_page(bench->pages, i + bench->shift), ZR_PAGE_BYTES,
+        zram_device_write(bench->zram, bench_page(i + bench->shift), ZR_PAGE_BYTES,
                           (uint64_t)i * ZR_PAGE_BYTES);
     }
     for (i = 0; i < BURST_LEAVES; i++) {
@@ -160,9 +159,11 @@ static void trim_burst_of_zram(struct engine_bench *bench, uint64_t *times)
 void engine_bench_trims(struct engine_bench *bench)
 {
     uint64_t times[BURST_LEAVES];
+    const unsigned nr_rounds = bench_nr_rounds(NR_ROUNDS);
     unsigned round;
 
-    for (round = 0; round <= NR_ROUNDS; round++) {
+    for (round = 0; round <= nr_rounds; round++) {
+        bench_begin_round();
         trim_burst_of_engine(bench, times);
         if (round > 0) {
             add_burst("engine lz4", times);
@@ -179,9 +180,11 @@ void engine_bench_trims(struct engine_bench *bench)
 
 void engine_bench_trim_cpu(struct engine_bench *bench)
 {
+    const unsigned nr_rounds = bench_nr_rounds(NR_ROUNDS);
     unsigned round, turn;
 
-    for (round = 0; round <= NR_ROUNDS; round++) {
+    for (round = 0; round <= nr_rounds; round++) {
+        bench_begin_round();
         for (turn = 0; turn < NR_WAYS; turn++) {
             const struct way *way = &ways[(turn + round) % NR_WAYS];
             uint64_t start;
@@ -192,9 +195,8 @@ void engine_bench_trim_cpu(struct engine_bench *bench)
             // There is no background thread: its work is done here, and counted.
             zr_deferred_free_drain(bench->server.deferred);
             if (round > 0) {
-                bench_add(
-                    bench_row("trim, CPU per slot until freed", way->name, "ns CPU", BENCH_LOWER),
-                    (double)(bench_thread_cpu_ns() - start) / BURST_SLOTS);
+                bench_add("trim, CPU per slot until freed", way->name, "ns CPU",
+                          (double)(bench_thread_cpu_ns() - start) / BURST_SLOTS);
             }
         }
     }
@@ -207,10 +209,9 @@ static void trim_whole(struct engine_bench *bench, const char *what, uint64_t of
     uint64_t start = bench_now_ns();
 
     trim(bench, offset, device->size_bytes - offset);
-    bench_add(bench_row(what, "engine lz4", "ms", BENCH_LOWER),
-              (double)(bench_now_ns() - start) / 1e6);
+    bench_add(what, "engine lz4", "ms", (double)(bench_now_ns() - start) / 1e6);
     zr_deferred_free_drain(bench->server.deferred);
-    bench_add(bench_row("all of a whole device freed after", "engine lz4", "ms", BENCH_LOWER),
+    bench_add("all of a whole device freed after", "engine lz4", "ms",
               (double)(bench_now_ns() - start) / 1e6);
 }
 

@@ -1,28 +1,75 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright the zramswap authors
-"""The results of a run, for the scripts beside: read from JSON, written as Markdown.
+"""The results of a run: collected from what the C programs print, read, and written as Markdown.
 
     {"machine": {...}, "versions": {...}, "parts": [PART, ...]}
 
-A PART is what one of the C programs writes: "targets", "rows" and "points" (see bench.h).
+A PART has "rows" (a figure of a subject at a work, with a value per round), "targets" (the same,
+held against a limit; see targets.py) and "points" (of curves).
 """
 
 import json
+import statistics
+
+import targets
 
 # The order of columns; what is not named here comes after, as it appears.
 SUBJECTS = [
     "codec loop lz4", "engine lz4", "zram lz4", "codec loop zstd", "engine zstd",
-    "null", "null, one thread", "memory", "memory zstd", "zramswap lz4", "zramswap zstd",
-    "zram lz4, told to compact", "synchronous", "batch", "whole leaf", "lz4", "zstd",
-    "Unix socket", "nbdkit -t 1", "TCP", "both on one CPU", "each on its own CPU",
-    "1 connection", "2 connections", "4 connections",
+    "null", "null, one thread", "memory", "memory, one thread", "memory zstd", "zramswap lz4",
+    "zramswap zstd", "zram lz4, told to compact", "synchronous", "batch", "whole leaf", "lz4",
+    "zstd",
 ]
+
+
+def better(unit):
+    if unit.startswith(("other", "% ")) or unit == "×":
+        return "neither"
+    return "higher" if unit.endswith("/s") else "lower"
+
+
+def summary(unit, values):
+    return {"unit": unit, "better": better(unit), "median": statistics.median(values),
+            "min": min(values), "max": max(values), "values": values}
+
+
+def held_against(rows):
+    """The targets that there are rows for."""
+    values = {(row["work"], row["subject"], row["unit"]): row["values"] for row in rows}
+    beside, alone = targets.HOSTILE_UNITS
+    hostile = [(work, "<=", targets.HOSTILE_LIMIT, (work, subject, unit), (work, subject, alone))
+               for work, subject, unit in values if unit == beside]
+    found = []
+    for name, op, limit, key, *reference in targets.TARGETS + hostile:
+        measured, unit = values.get(key), key[2]
+        if reference and measured:
+            others = values.get((*reference[0], unit)[:3], [])
+            measured = [a / b for a, b in zip(measured, others) if b]
+            unit = "×"
+        if measured:
+            entry = {"name": name, "op": op, "limit": limit, **summary(unit, measured)}
+            entry["met"] = entry["median"] >= limit if op == ">=" else entry["median"] <= limit
+            found.append(entry)
+    return found
+
+
+def collect(part, lines):
+    """Of the JSON lines that programs printed."""
+    rows, points = {}, []
+    for line in map(json.loads, lines):
+        if "chart" in line:
+            points.append([line["chart"], line["line"], line["x"], line["y"]])
+        else:
+            rows.setdefault((line["work"], line["subject"], line["unit"]), []).append(line["value"])
+    rows = [{"work": work, "subject": subject, **summary(unit, values)}
+            for (work, subject, unit), values in rows.items()]
+    return {"part": part, "targets": held_against(rows), "rows": rows, "points": points}
 
 
 def load(path):
     with open(path, encoding="utf-8") as file:
         results = json.load(file)
-    if "parts" not in results:  # of one program that was run by hand
+    if "parts" not in results:  # of one program of before, that was run by hand
         results = {"machine": {}, "versions": {}, "parts": [results]}
     return results
 

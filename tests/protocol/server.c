@@ -16,25 +16,30 @@
 #include "server.h"
 
 #define MAX_ARGUMENTS 24
+#define MAX_SERVERS 8
 #define COMMAND_NOT_FOUND 127
 
-// No test is meant to take more than seconds, but stress that was asked for; nor the server to come or go.
+// No test is meant to take more than seconds, but stress that was asked for; nor the server to come
+// or go.
 #define TEST_SECONDS (server_is_instrumented() ? 900 : 120)
 #define ANSWER_MS 10000
 #define START_STOP_SECONDS (server_is_instrumented() ? 120 : 20)
 
-static char directory[40], socket_path[64], pidfile_path[64], messages_path[64];
-static pid_t server_pid;
+static char directory[40];
+static struct server servers[MAX_SERVERS]; // the first one is the fixture's
+static struct server *const fixture = &servers[0];
 static const char *preloaded = "";
 
 // Runs at exit and from a signal handler: async-signal-safe calls only.
 static void clean_up(void)
 {
-    if (server_pid > 0)
-        kill(server_pid, SIGKILL);
-    unlink(socket_path);
-    unlink(pidfile_path);
-    unlink(messages_path);
+    for (const struct server *server = servers; server < servers + MAX_SERVERS; server++) {
+        if (server->pid > 0)
+            kill(server->pid, SIGKILL);
+        unlink(server->socket);
+        unlink(server->pidfile);
+        unlink(server->messages);
+    }
     rmdir(directory);
 }
 
@@ -52,22 +57,31 @@ static void die_of_signal(int number)
 
 static void make_directory(void)
 {
-    const char *stress_seconds = getenv("ZRAMSWAP_STRESS_SECONDS");
-
     if (*directory)
         return;
 
     strcpy(directory, "/tmp/zramswap-test-XXXXXX");
     if (!mkdtemp(directory))
         FAIL("mkdtemp: %s", strerror(errno));
-    sprintf(socket_path, "%s/socket", directory);
-    sprintf(pidfile_path, "%s/pid", directory);
-    sprintf(messages_path, "%s/messages", directory);
+    for (int i = 0; i < MAX_SERVERS; i++) {
+        sprintf(servers[i].socket, "%s/socket%d", directory, i);
+        sprintf(servers[i].pidfile, "%s/pid%d", directory, i);
+        sprintf(servers[i].messages, "%s/messages%d", directory, i);
+    }
     atexit(clean_up);
     signal(SIGALRM, die_of_signal);
     signal(SIGINT, die_of_signal);
     signal(SIGTERM, die_of_signal);
-    alarm((unsigned)TEST_SECONDS + (stress_seconds ? (unsigned)atoi(stress_seconds) : 0));
+}
+
+// The fixture is a test's, which ends in time.
+static void begin_test(void)
+{
+    const char *stress_seconds = getenv("ZRAMSWAP_STRESS_SECONDS");
+
+    if (!*directory)
+        alarm((unsigned)TEST_SECONDS + (stress_seconds ? (unsigned)atoi(stress_seconds) : 0));
+    make_directory();
 }
 
 static void append(const char **to, const char *const *from)
@@ -78,12 +92,13 @@ static void append(const char **to, const char *const *from)
         *to++ = *from++;
 }
 
-static pid_t spawn_nbdkit(const char *const *before, const char *const *after)
+// What nbdkit says goes to the file messages, or where this process's goes if that is NULL.
+static pid_t spawn_nbdkit(const char *const *before, const char *const *after,
+                          const char *messages_path)
 {
     const char *arguments[MAX_ARGUMENTS] = {"nbdkit"};
     const char *preload = getenv("NBDKIT_PRELOAD");
     char libraries[1024];
-    int messages = SYSTEM_OK(open(messages_path, O_CREAT | O_WRONLY | O_APPEND, 0600));
     pid_t pid;
 
     append(arguments, before);
@@ -93,12 +108,15 @@ static pid_t spawn_nbdkit(const char *const *before, const char *const *after)
         snprintf(libraries, sizeof libraries, "%s %s", preloaded, preload ? preload : "");
         if (*preloaded || preload)
             setenv("LD_PRELOAD", libraries, 1);
-        dup2(messages, STDOUT_FILENO);
-        dup2(messages, STDERR_FILENO);
+        if (messages_path) {
+            int messages = SYSTEM_OK(open(messages_path, O_CREAT | O_WRONLY | O_APPEND, 0600));
+
+            dup2(messages, STDOUT_FILENO);
+            dup2(messages, STDERR_FILENO);
+        }
         execvp(arguments[0], (char **)arguments);
         _exit(COMMAND_NOT_FOUND);
     }
-    close(messages);
     return pid;
 }
 
@@ -116,35 +134,44 @@ static void sleep_ms(int ms)
 }
 
 // True once the server is gone, with its wait status.
-static bool server_has_ended(int *status)
+static bool has_ended(struct server *server, int *status)
 {
-    if (SYSTEM_OK(waitpid(server_pid, status, WNOHANG)) == 0)
+    if (SYSTEM_OK(waitpid(server->pid, status, WNOHANG)) == 0)
         return false;
-    server_pid = 0;
+    server->pid = 0;
+    unlink(server->socket);
+    unlink(server->pidfile);
     return true;
 }
 
-void server_preload(const char *library)
+static void await_end(struct server *server, int *status)
 {
-    preloaded = library;
+    double deadline = now_seconds() + START_STOP_SECONDS;
+
+    while (!has_ended(server, status)) {
+        if (now_seconds() > deadline)
+            FAIL("the server does not end after its signal");
+        sleep_ms(2);
+    }
 }
 
-bool server_try_start_list(int *status, const char *const *parameters)
+// False if it ended instead of accepting connections, with its wait status.
+static bool try_open(struct server *server, int *status, const char *const *before,
+                     const char *const *after, const char *messages_path)
 {
-    const char *const options[] = {
-        "--foreground", "--exit-with-parent", "--unix",      socket_path,
-        "--pidfile",    pidfile_path,         plugin_path(), NULL,
+    const char *options[MAX_ARGUMENTS] = {
+        "--foreground", "--exit-with-parent", "--unix",
+        server->socket, "--pidfile",          server->pidfile,
     };
     double deadline = now_seconds() + START_STOP_SECONDS;
 
-    EXPECT(server_pid == 0);
-    make_directory();
-    server_pid = spawn_nbdkit(options, parameters);
+    EXPECT(server->pid == 0);
+    append(options, before);
+    server->pid = spawn_nbdkit(options, after, messages_path);
 
     // nbdkit writes the pidfile when its socket accepts connections, and not before.
-    while (access(pidfile_path, F_OK) == -1) {
-        if (server_has_ended(status)) {
-            unlink(socket_path);
+    while (access(server->pidfile, F_OK) == -1) {
+        if (has_ended(server, status)) {
             if (WIFEXITED(*status) && WEXITSTATUS(*status) == COMMAND_NOT_FOUND)
                 SKIP("nbdkit is not installed");
             return false;
@@ -154,6 +181,39 @@ bool server_try_start_list(int *status, const char *const *parameters)
         sleep_ms(2);
     }
     return true;
+}
+
+struct server *server_open_list(const char *const *arguments)
+{
+    struct server *server = fixture + 1;
+    int status;
+
+    make_directory();
+    while (server->pid > 0)
+        EXPECT(++server < servers + MAX_SERVERS);
+    if (!try_open(server, &status, arguments, (const char *const[]){NULL}, NULL))
+        FAIL("nbdkit %s did not start", *arguments);
+    return server;
+}
+
+void server_close(struct server *server)
+{
+    int status;
+
+    SYSTEM_OK(kill(server->pid, SIGTERM));
+    await_end(server, &status);
+}
+
+void server_preload(const char *library)
+{
+    preloaded = library;
+}
+
+bool server_try_start_list(int *status, const char *const *parameters)
+{
+    begin_test();
+    return try_open(fixture, status, (const char *const[]){plugin_path(), NULL}, parameters,
+                    fixture->messages);
 }
 
 void server_start_list(const char *const *parameters)
@@ -167,7 +227,7 @@ void server_start_list(const char *const *parameters)
 // 0 as long as there is none.
 static pid_t read_pidfile(void)
 {
-    FILE *file = fopen(pidfile_path, "r");
+    FILE *file = fopen(fixture->pidfile, "r");
     int pid = 0;
 
     if (file) {
@@ -181,19 +241,19 @@ static pid_t read_pidfile(void)
 void server_start_in_background_list(const char *const *parameters)
 {
     const char *const options[] = {
-        "--unix", socket_path, "--pidfile", pidfile_path, plugin_path(), NULL,
+        "--unix", fixture->socket, "--pidfile", fixture->pidfile, plugin_path(), NULL,
     };
     double deadline = now_seconds() + START_STOP_SECONDS;
     int status;
 
-    EXPECT(server_pid == 0);
-    make_directory();
+    EXPECT(fixture->pid == 0);
+    begin_test();
     // Whom nbdkit leaves behind in the background becomes this process's child.
     SYSTEM_OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
-    SYSTEM_OK(waitpid(spawn_nbdkit(options, parameters), &status, 0));
+    SYSTEM_OK(waitpid(spawn_nbdkit(options, parameters, fixture->messages), &status, 0));
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         FAIL("the server did not start:\n%s", server_take_messages());
-    while ((server_pid = read_pidfile()) == 0) {
+    while ((fixture->pid = read_pidfile()) == 0) {
         if (now_seconds() > deadline)
             FAIL("the server does not write its pidfile");
         sleep_ms(2);
@@ -204,26 +264,16 @@ void server_kill(void)
 {
     int status;
 
-    SYSTEM_OK(kill(server_pid, SIGKILL));
-    while (!server_has_ended(&status))
-        sleep_ms(2);
-    unlink(socket_path);
-    unlink(pidfile_path);
+    SYSTEM_OK(kill(fixture->pid, SIGKILL));
+    await_end(fixture, &status);
 }
 
 int server_end(void)
 {
-    double deadline = now_seconds() + START_STOP_SECONDS;
     int status;
 
-    SYSTEM_OK(kill(server_pid, SIGTERM));
-    while (!server_has_ended(&status)) {
-        if (now_seconds() > deadline)
-            FAIL("the server does not end after SIGTERM");
-        sleep_ms(2);
-    }
-    unlink(socket_path);
-    unlink(pidfile_path);
+    SYSTEM_OK(kill(fixture->pid, SIGTERM));
+    await_end(fixture, &status);
     return status;
 }
 
@@ -242,7 +292,7 @@ void server_stop(void)
 // False also when there is no answer: an nbdkit without memory for a connection leaves it open.
 static bool is_answered(struct nbd_handle *nbd)
 {
-    int has_progressed = nbd_aio_connect_unix(nbd, socket_path) == 0;
+    int has_progressed = nbd_aio_connect_unix(nbd, fixture->socket) == 0;
 
     while (has_progressed > 0 && nbd_aio_is_connecting(nbd))
         has_progressed = nbd_poll(nbd, ANSWER_MS);
@@ -284,14 +334,14 @@ int server_connect_raw(void)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = SYSTEM_OK(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 
-    strcpy(address.sun_path, socket_path);
+    strcpy(address.sun_path, fixture->socket);
     SYSTEM_OK(connect(fd, (const struct sockaddr *)&address, sizeof address));
     return fd;
 }
 
 char *server_take_messages(void)
 {
-    int fd = SYSTEM_OK(open(messages_path, O_RDWR));
+    int fd = SYSTEM_OK(open(fixture->messages, O_RDWR));
     struct stat stat;
     char *text;
 
@@ -304,14 +354,14 @@ char *server_take_messages(void)
     return text;
 }
 
-uint64_t server_status_bytes(const char *name)
+uint64_t server_status_bytes_of(const struct server *server, const char *name)
 {
     char path[40], line[128];
     unsigned long kib = 0;
     bool has_it = false;
     FILE *file;
 
-    sprintf(path, "/proc/%d/status", server_pid);
+    sprintf(path, "/proc/%d/status", server->pid);
     file = fopen(path, "r");
     EXPECT(file);
     while (!has_it && fgets(line, sizeof line, file))
@@ -320,6 +370,11 @@ uint64_t server_status_bytes(const char *name)
     fclose(file);
     EXPECT(has_it);
     return kib * UINT64_C(1024);
+}
+
+uint64_t server_status_bytes(const char *name)
+{
+    return server_status_bytes_of(fixture, name);
 }
 
 uint64_t server_resident_bytes(void)
@@ -344,8 +399,8 @@ char *nbdkit_run_list(int *status, const char *const *arguments)
     char *output;
     pid_t pid;
 
-    make_directory();
-    pid = spawn_nbdkit(arguments, (const char *const[]){NULL});
+    begin_test();
+    pid = spawn_nbdkit(arguments, (const char *const[]){NULL}, fixture->messages);
     SYSTEM_OK(waitpid(pid, &wait_status, 0));
     output = server_take_messages();
     if (!WIFEXITED(wait_status))
@@ -358,7 +413,7 @@ char *nbdkit_run_list(int *status, const char *const *arguments)
 
 pid_t server_process(void)
 {
-    return server_pid;
+    return fixture->pid;
 }
 
 const char *plugin_path(void)
@@ -370,5 +425,5 @@ const char *plugin_path(void)
 
 const char *server_socket(void)
 {
-    return socket_path;
+    return fixture->socket;
 }

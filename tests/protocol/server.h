@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// A real nbdkit with the plugin under test, on a private Unix socket in a temporary
-// directory. One server at a time: this is a test's fixture, not a library.
+// A real nbdkit on a private Unix socket in a temporary directory: one with the plugin under test,
+// the fixture of a test, or several at a time with any plugin, for benchmarks.
 //
-// Nothing here returns an error: what goes wrong ends the test. However the test ends, the
-// server ends with it and the directory goes.
+// Nothing here returns an error: what goes wrong ends the program. However it ends, the servers
+// end with it and the directory goes.
 //
 //     ZRAMSWAP_PLUGIN  the plugin, ./zramswap.so when unset
 //     NBDKIT_PRELOAD   LD_PRELOAD for nbdkit alone: how a plugin built with a sanitizer loads
@@ -19,6 +19,19 @@
 #include <sys/types.h>
 
 #include <libnbd.h>
+
+struct server {
+    pid_t pid; // 0 unless it runs
+    char socket[64], pidfile[64], messages[64];
+};
+
+// An nbdkit with these arguments that accepts connections, beside those that run already. What it
+// says, it says where this process does. server_close ends it.
+#define server_open(...) server_open_list((const char *const[]){__VA_ARGS__, NULL})
+struct server *server_open_list(const char *const *arguments);
+void server_close(struct server *server);
+
+// ---- the fixture: one server at a time ---------------------------------------------------------
 
 // Starts the server with these plugin parameters and waits until it accepts connections.
 #define server_start(...) server_start_list((const char *const[]){__VA_ARGS__, NULL})
@@ -46,9 +59,9 @@ struct nbd_handle *server_try_connect(const char *export_name);
 // A connected socket on which nothing was said yet. The caller closes it.
 int server_connect_raw(void);
 
-// Ends the server at once, for where a sanitizer keeps it from ending by itself: instrumented, nbdkit
-// 1.32 hangs in its very last exit handler, long after the plugin has gone, if it has logged an error
-// (the locale's lock, in a destructor of libp11-kit).
+// Ends the server at once, for where a sanitizer keeps it from ending by itself: instrumented,
+// nbdkit 1.32 hangs in its very last exit handler, long after the plugin has gone, if it has logged
+// an error (the locale's lock, in a destructor of libp11-kit).
 void server_kill(void);
 
 // Ends the server with SIGTERM. It must exit with status 0, soon, and must not have written
@@ -65,6 +78,7 @@ char *server_take_messages(void);
 // for most.
 uint64_t server_status_bytes(const char *name);
 uint64_t server_resident_bytes(void);
+uint64_t server_status_bytes_of(const struct server *server, const char *name);
 
 // The server's, while it runs.
 pid_t server_process(void);

@@ -2,7 +2,7 @@
 // Copyright the zramswap authors
 //
 // Whatever one client does, the others are served, and right. How long they wait for it is
-// bench/bench-hostile's business.
+// bench/bench-tenants's business.
 
 #include <sys/wait.h>
 #include <unistd.h>
