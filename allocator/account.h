@@ -8,8 +8,8 @@
 // owner at its limit may find room there: nr_detached says whether it is worth a drain.
 //
 // Threads: all calls may overlap.  stored_bytes is relaxed, since nothing else is ordered by it.
-// nr_detached: less (release) ↔ has_detached (acquire): whoever finds none left finds their bytes
-// taken off.
+// nr_detached: less (release) ↔ has_detached (acquire): a thread that finds none left finds
+// their bytes taken off.
 #ifndef ZR_ACCOUNT_H
 #define ZR_ACCOUNT_H
 

@@ -5,8 +5,8 @@
 //   top        push (release) ↔ pop_all (acquire): the drainer sees the link of a pushed chunk. Its
 //              words need no such order, the grace period gives it.  Popping takes the whole stack
 //              by one exchange, so there is no ABA.
-//   nr_freed   counting (release) ↔ get_stats (acquire): whoever sees a chunk counted as freed sees
-//              it counted as pushed, through top: the difference is never negative.
+//   nr_freed   counting (release) ↔ get_stats (acquire): a thread that sees a chunk counted as
+//              freed sees it counted as pushed, through top: the difference is never negative.
 //   nr_pushed, nr_drains  statistics.
 #include "deferred-free.h"
 #include "rcu.h"

@@ -2,14 +2,14 @@
 // Copyright the zramswap authors
 //
 // Deferred free: takes extracted handles off a request's hands; they are freed later, by the
-// keeper's thread, after a grace period, so that a reader that still looks at an object keeps it.
+// keeper's thread, after a grace period, so that an object stays while a reader may use it.
 //
 // All that waits to be freed is chunks of handles: a detached slot-table leaf (or directory) is one
 // as it stands, and single handles collect in batch chunks that were set aside beforehand.  Waiting
 // chunks form a stack, linked by a table beside the arena that has a place for every chunk that can
 // exist: so the queue is never full and queueing never allocates.
 //
-//     request threads                                  the keeper, or whoever needs memory
+//     request threads                                  the keeper, or a writer in need
 //     zr_deferred_free_chunk ──────────────┐
 //     zr_deferred_free_words ─ batch full ─┴→ stack ── pop all → grace period → zr_pool_free
 //

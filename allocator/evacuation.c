@@ -25,7 +25,7 @@ static uint32_t bucket_of(const struct zr_span *span, uint32_t object_bytes)
 }
 
 // A span that seems partly used, and not just being filled; of no class but a class of objects.
-// Racy: try_isolate, told the class, makes sure.
+// Racy: try_isolate, given the class, makes sure.
 static bool is_candidate(const struct zr_pool *pool, const struct zr_span *span, bool is_urgent,
                          uint32_t *class_nr)
 {

@@ -8,9 +8,9 @@
 //        | owner |  length  |  offset in the arena, 16-byte units  |
 //        +-------+----------+--------------------------------------+
 //
-// The top six bits belong to whoever keeps the handle (the slot table keeps the kind of a page
+// The top six bits belong to the keeper of the handle (the slot table keeps the kind of a page
 // there); the allocator ignores them.  Length 0 means "no object", whatever else the word holds, so
-// a batch of slot words can be freed without a look at their kinds.  An offset instead of a pointer
+// a batch of slot words can be freed without regard to their kinds.  An offset instead of a pointer
 // makes the word valid in any process that maps the same arena.
 #ifndef ZR_HANDLE_H
 #define ZR_HANDLE_H

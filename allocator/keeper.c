@@ -13,7 +13,7 @@
 #define RESERVE_TICKS 4       // the reserve lasts for so many ticks of growth like the last ones
 #define MAX_RESERVE_SPANS 256 // 32 MiB
 #define BATCH_SPANS 64        // populated, or given back, with one hold of the span lock
-#define LOOKS_PER_CLASS 64    // spans looked at in a window, with one hold of the class lock
+#define SAMPLED_PER_CLASS 64  // spans sampled in a window, with one hold of the class lock
 #define RELEASED_PER_CLASS 8  // of them those of which memory is given back
 
 static int compare_u64(const void *a, const void *b)
@@ -195,7 +195,7 @@ static void release_unused_of_class(struct zr_keeper *keeper, uint32_t class_nr)
     pthread_mutex_lock(&class->lock);
     cds_list_for_each_entry(span, &class->partial, node)
     {
-        if (nr_seen++ == LOOKS_PER_CLASS || nr == RELEASED_PER_CLASS) {
+        if (nr_seen++ == SAMPLED_PER_CLASS || nr == RELEASED_PER_CLASS) {
             break;
         }
         // cppcheck-suppress uninitvar // it does not see through the list's macro
@@ -207,7 +207,7 @@ static void release_unused_of_class(struct zr_keeper *keeper, uint32_t class_nr)
         }
     }
     pthread_mutex_unlock(&class->lock);
-    // What was true under the lock is looked at again under it.
+    // Each is checked again, under the lock.
     while (nr > 0) {
         release_unused(keeper, class_nr, quiet[--nr]);
     }

@@ -23,7 +23,7 @@
 //               loses pages that nothing uses
 //     quiet     of a span: it gave no object out for two windows of the keeper (250 ms each)
 //
-// Memory is taken before it is touched: whoever gets an object, a chunk or a copy may write to it,
+// Memory is taken before it is touched: an object, a chunk or a copy may be written to,
 // and a system that has no more memory is -ENOSPC here, never a signal.
 //
 // Lock order: a class lock, then span_lock.  Both are held for nanoseconds, never over a copy or,
@@ -113,8 +113,8 @@ int zr_pool_alloc_copy(struct zr_pool *pool, uint32_t bytes, zr_handle *handle);
 int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle);
 
 // Frees all handles in words that have an object, objects and chunks alike, not what is in the
-// chunks.  Grouped by class, so that a lock is taken once for many.  Nobody may look at the objects
-// any more; whoever shared them has waited for a grace period first.
+// chunks.  Grouped by class, so that a lock is taken once for many.  Nobody may use the objects any
+// more; their owner has waited for a grace period first.
 void zr_pool_free(struct zr_pool *pool, const uint64_t *words, size_t nr_words);
 
 // Isolates a partly used span of the class that the caller saw it in.  False if it left that class
@@ -157,7 +157,7 @@ static inline uint64_t zr_pool_span_index(const struct zr_pool *pool, const stru
 }
 
 // False if some of the object lies outside what the arena has open: its word is damaged then, and
-// it must not be looked at.  Whoever loaded a sound word by acquire sees the arena that it came
+// it must not be read.  A thread that loaded a sound word by acquire sees the arena that it came
 // from.
 static inline bool zr_pool_holds(const struct zr_pool *pool, zr_handle handle)
 {

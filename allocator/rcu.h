@@ -6,7 +6,7 @@
 //
 // What is ordered: an object that was extracted before zr_rcu_synchronize is called is not looked
 // at any more, by any reader, when it returns.  ThreadSanitizer does not know liburcu (0.13), so
-// that edge, every unlock to every later return of synchronize, is told to it here.
+// that edge, every unlock to every later return of synchronize, is annotated here.
 #ifndef ZR_RCU_H
 #define ZR_RCU_H
 

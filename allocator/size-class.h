@@ -10,7 +10,7 @@
 // that a handle finds its span by a shift.)
 //
 // Chunks (pages of 512 words: leaves, directories, batches) have a class of their own, the last
-// one, so that whoever frees a handle can tell them from objects.
+// one, so that they share no span with objects.
 #ifndef ZR_SIZE_CLASS_H
 #define ZR_SIZE_CLASS_H
 

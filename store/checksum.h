@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Checksum: the four bytes behind an object that tell damage, and a page that belongs elsewhere.
+// Checksum: the four bytes behind an object that reveal damage, and a page that belongs elsewhere.
 //
 // CRC-32C, by ISA-L, which takes the fastest way that the processor knows.  Up to three flipped
 // bits in an object are noticed for certain, anything else but once in 2^32.  It is taken of what

@@ -55,7 +55,7 @@ const struct zr_codec_ops *zr_codec_find(const char *name);
 #define ZR_CODEC_BOUND_MAX_BYTES 4352
 
 struct zr_codec_context {
-    pthread_mutex_t busy; // held by whoever has the context
+    pthread_mutex_t busy; // held by the borrower
     void *codec;
 } __attribute__((aligned(64)));
 

@@ -2,7 +2,8 @@
 // Copyright the zramswap authors
 //
 // Device: a disk of bytes over a slot table.  Splits byte ranges into whole pages, which never read
-// what was there, and partial ones, which are read, changed, and stored if nobody else was faster.
+// what was there, and partial ones, which are read, changed, and stored unless another request won
+// the race.
 //
 // Each page changes at one instant, from all old to all new, whatever else runs; a request over
 // several pages is not atomic as a whole (no disk promises that).  When memory is short a write

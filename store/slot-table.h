@@ -11,8 +11,8 @@
 // entry, and what hangs below it is handed to deferred free as it is.
 //
 // The atomics: entries and words are published by release (exchange, compare-exchange) and read by
-// acquire, so whoever sees a word sees the object.  A detached leaf, and every object whose word
-// was replaced, stays readable until the read-side sections that were open then have ended.  A
+// acquire, so a thread that sees a word sees the object.  A detached leaf, and every object whose
+// word was replaced, stays readable until the read-side sections that were open then have ended.  A
 // writer that still held the leaf when a trim detached it ran beside that trim: either order is
 // right, and its object goes with the leaf.
 //
