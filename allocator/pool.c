@@ -218,8 +218,8 @@ bool zr_pool_await_transit(struct zr_pool *pool)
     return has_waited;
 }
 
-// Takes an empty span out of its class, whose lock is held.  From then on its class says so:
-// whoever holds the lock of a class and finds it in a span, has found a span of that class.
+// Takes an empty span out of its class, whose lock is held.  So under the lock of a class, a span
+// with the number of that class belongs to it.
 static void leave_class_locked(struct zr_pool_class *class, struct zr_span *span,
                                struct cds_list_head *emptied)
 {
