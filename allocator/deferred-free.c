@@ -17,9 +17,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NR_SPARE 64       // chunks set aside for batches
 #define NR_STRIPES_MAX 64 // batches that fill at the same time, about one per CPU
-#define SLICE_CHUNKS 64   // half a ms of freeing; a directory, up to 4 ms, is one by itself
+#ifndef NR_SPARE          // tests/schedule/small.h has other sizes
+#define NR_SPARE 64       // chunks set aside for batches
+#define BATCH_WORDS ZR_CHUNK_WORDS
+#define SLICE_CHUNKS 64 // half a ms of freeing; a directory, up to 4 ms, is one by itself
+#endif
 
 _Static_assert(ZR_POOL_MAX_BYTES / ZR_CHUNK_BYTES < UINT32_MAX, "a place + 1 has 32 bits");
 
@@ -172,6 +175,15 @@ void zr_deferred_free_chunk(struct zr_deferred_free *deferred, zr_handle chunk,
                                                     memory_order_release, memory_order_relaxed));
 }
 
+static void push_batch_locked(struct zr_deferred_free *deferred, struct stripe *stripe)
+{
+    uint64_t *batch = zr_pool_view(deferred->pool, stripe->batch);
+
+    memset(batch + stripe->nr_words, 0, (ZR_CHUNK_WORDS - stripe->nr_words) * sizeof *batch);
+    zr_deferred_free_chunk(deferred, stripe->batch, ZR_CHUNK_OF_OBJECTS, NULL);
+    stripe->batch = (zr_handle){0};
+}
+
 void zr_deferred_free_words(struct zr_deferred_free *deferred, const uint64_t *words,
                             size_t nr_words)
 {
@@ -189,14 +201,13 @@ void zr_deferred_free_words(struct zr_deferred_free *deferred, const uint64_t *w
         if (!must_drain) {
             uint64_t *batch = zr_pool_view(deferred->pool, stripe->batch);
 
-            for (; done < nr_words && stripe->nr_words < ZR_CHUNK_WORDS; done++) {
+            for (; done < nr_words && stripe->nr_words < BATCH_WORDS; done++) {
                 if (zr_handle_has_object(zr_handle_of_word(words[done]))) {
                     batch[stripe->nr_words++] = words[done];
                 }
             }
-            if (stripe->nr_words == ZR_CHUNK_WORDS) {
-                zr_deferred_free_chunk(deferred, stripe->batch, ZR_CHUNK_OF_OBJECTS, NULL);
-                stripe->batch = (zr_handle){0};
+            if (stripe->nr_words == BATCH_WORDS) {
+                push_batch_locked(deferred, stripe);
             }
         }
         pthread_mutex_unlock(&stripe->lock);
@@ -216,12 +227,7 @@ static void flush_stripes(struct zr_deferred_free *deferred)
 
         pthread_mutex_lock(&stripe->lock);
         if (zr_handle_has_object(stripe->batch) && stripe->nr_words > 0) {
-            uint64_t *batch = zr_pool_view(deferred->pool, stripe->batch);
-
-            memset(batch + stripe->nr_words, 0,
-                   (ZR_CHUNK_WORDS - stripe->nr_words) * sizeof *batch);
-            zr_deferred_free_chunk(deferred, stripe->batch, ZR_CHUNK_OF_OBJECTS, NULL);
-            stripe->batch = (zr_handle){0};
+            push_batch_locked(deferred, stripe);
         }
         pthread_mutex_unlock(&stripe->lock);
     }

@@ -7,7 +7,9 @@
 #define NR_BUCKETS 32                    // spans by how full they are
 #define MIN_CLASS_WASTE ZR_OS_PAGE_BYTES // less cannot go back
 // A class with less in it wastes a larger part, half an OS page, than a coarser class would.
+#ifndef MIN_CLASS_BYTES // tests/schedule/small.h has less
 #define MIN_CLASS_BYTES 32768u
+#endif
 
 // The partly used spans of one class, from empty to full.
 struct census {

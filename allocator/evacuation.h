@@ -19,7 +19,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifndef ZR_EVACUATION_MAX_SPANS      // tests/schedule/small.h has fewer
 #define ZR_EVACUATION_MAX_SPANS 8192 // of one evacuation: 1 GiB
+#endif
 
 struct zr_evacuation {
     struct zr_pool *pool;

@@ -12,9 +12,11 @@
 #define WINDOW_NS 250000000   // free memory stays warm for one to two windows
 #define RESERVE_TICKS 4       // the reserve lasts for so many ticks of growth like the last ones
 #define MAX_RESERVE_SPANS 256 // 32 MiB
-#define BATCH_SPANS 64        // populated, or given back, with one hold of the span lock
 #define SAMPLED_PER_CLASS 64  // spans sampled in a window, with one hold of the class lock
-#define RELEASED_PER_CLASS 8  // of them those of which memory is given back
+#ifndef BATCH_SPANS           // tests/schedule/small.h has other sizes
+#define BATCH_SPANS 64        // populated, or given back, with one hold of the span lock
+#define RELEASED_PER_CLASS 8  // spans of a class that lose unused memory in a window
+#endif
 
 static int compare_u64(const void *a, const void *b)
 {

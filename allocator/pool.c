@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <string.h>
 
+#ifndef OPEN_SPANS       // tests/schedule/small.h has other sizes
 #define OPEN_SPANS 128   // opened at a time: 16 MiB, so that the system call is rare
 #define FREE_BATCH 1024  // handles grouped by class at a time
 #define FREE_PER_LOCK 64 // freed under one hold of a class lock, a microsecond or less
 #define PIECE_PAGES 4    // OS pages that a new object takes at once; a copy takes just its own
+#endif
 
 int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
 {

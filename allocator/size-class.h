@@ -18,9 +18,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef ZR_SPAN_SHIFT // tests/schedule/small.h has other sizes
 #define ZR_SPAN_SHIFT 17
-#define ZR_SPAN_BYTES (1u << ZR_SPAN_SHIFT)
 #define ZR_OBJECT_MAX_BYTES 4224u // the least class for a page and some bytes that its owner adds
+#endif
+#define ZR_SPAN_BYTES (1u << ZR_SPAN_SHIFT)
 // Smaller ones are rare, and their bitmap would cost more than it saves.
 #define ZR_OBJECT_MIN_BYTES 128u
 #define ZR_CHUNK_BYTES 4096u

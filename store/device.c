@@ -294,26 +294,24 @@ static int try_write_piece(struct zr_device *device, const void *buffer, const s
 // Writes a piece; buffer NULL stands for zeros, in part of a page.
 static int write_piece(struct zr_device *device, const void *buffer, const struct piece *piece)
 {
-    bool has_detached = true;
+    bool has_gained = true;
     unsigned nr_tries;
     int rc = try_write_piece(device, buffer, piece);
 
     // Others may take what was made free, so more than one try; and one more after nothing was
     // gained, since the keeper may just have freed what was missing.
     for (nr_tries = 1; nr_tries < MAX_TRIES && rc == -ENOSPC; nr_tries++) {
-        bool has_gained = zr_compactor_reclaim(device->compactor, nr_tries);
-
+        has_gained = zr_compactor_reclaim(device->compactor, nr_tries);
         rc = try_write_piece(device, buffer, piece);
         if (!has_gained) {
             break;
         }
     }
-    // Its own limit: only what it trimmed before can help, and no other device is to notice.
-    while (rc == -EDQUOT && has_detached) {
-        has_detached = zr_account_has_detached(&device->table.account);
-        if (has_detached) {
-            zr_deferred_free_drain(device->deferred);
-        }
+    // Its own limit: only what it trimmed before can help, and no other device is to notice.  What
+    // is detached but in nobody's hands yet is of a trim that has not ended: not to be waited for.
+    for (has_gained = true; rc == -EDQUOT && has_gained;) {
+        has_gained = zr_account_has_detached(&device->table.account) &&
+                     zr_deferred_free_drain(device->deferred);
         rc = try_write_piece(device, buffer, piece);
     }
     return rc == -EDQUOT ? -ENOSPC : rc;
