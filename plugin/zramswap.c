@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +95,7 @@ static void zramswap_dump_plugin(void)
            "local-swap stats-export\n");
 }
 
-// On fault: a reservation is not filled, and freed memory still goes back.
+// MCL_ONFAULT: lock pages as they are touched; do not populate the reserved address range.
 static int lock_memory(void)
 {
     if (config.has_mlock && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) {
@@ -106,16 +107,60 @@ static int lock_memory(void)
     return 0;
 }
 
-static int write_proc(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    ssize_t written = fd < 0 ? -1 : write(fd, text, strlen(text));
-    int rc = written < 0 ? -errno : 0;
+// A file of /proc/self that is changed for the server, and holds for what it starts as well.
+struct proc_setting {
+    const char *path;
+    const char *value;
+    const char *prefix; // of what is read, for the kernel to read it back as the same
+    char before[20];
+    int fd; // open until the fork is over: later the file may belong to root
+};
 
-    if (fd >= 0) {
-        close(fd);
+static struct proc_setting oom_score = {"/proc/self/oom_score_adj", "-1000", "", .fd = -1};
+static struct proc_setting core_filter = {"/proc/self/coredump_filter", "0", "0x", .fd = -1};
+
+static int set(struct proc_setting *setting)
+{
+    size_t bytes = strlen(setting->prefix);
+
+    memcpy(setting->before, setting->prefix, bytes);
+    setting->fd = open(setting->path, O_RDWR | O_CLOEXEC);
+    if (setting->fd < 0 ||
+        read(setting->fd, setting->before + bytes, sizeof setting->before - bytes - 1) < 0 ||
+        write(setting->fd, setting->value, strlen(setting->value)) < 0) {
+        return -errno;
     }
-    return rc;
+    return 0;
+}
+
+static void close_setting(struct proc_setting *setting)
+{
+    if (setting->fd >= 0) {
+        close(setting->fd);
+        setting->fd = -1;
+    }
+}
+
+static void reset(struct proc_setting *setting)
+{
+    ssize_t ignored;
+
+    if (setting->fd >= 0) {
+        ignored = write(setting->fd, setting->before, strlen(setting->before));
+        (void)ignored; // it is what the kernel said
+    }
+    close_setting(setting);
+}
+
+// The process that forked: nbdkit's parent, which with --run goes on and starts the user's command.
+// What is only for the server ends there.
+static void forked_parent(void)
+{
+    reset(&oom_score);
+    reset(&core_filter);
+    if (config.has_local_swap) {
+        prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0);
+    }
 }
 
 // The store is left out of core dumps by itself; pages also pass through buffers of nbdkit and of
@@ -130,7 +175,8 @@ static int hide_memory(void)
     return 0;
 }
 
-// The kernel that waits for this process to make room must not be waited for by it, nor kill it.
+// With local-swap the kernel waits for us to free its memory: our allocations must not wait for its
+// swap-out, and the OOM killer must not choose us.
 static int prepare_for_local_swap(void)
 {
     int rc;
@@ -143,7 +189,7 @@ static int prepare_for_local_swap(void)
                      strerrordesc_np(errno));
         return -1;
     }
-    rc = write_proc("/proc/self/oom_score_adj", "-1000");
+    rc = set(&oom_score);
     if (rc < 0) {
         nbdkit_error("local-swap=on: cannot set the OOM score (%s): needs CAP_SYS_RESOURCE",
                      strerrordesc_np(-rc));
@@ -160,10 +206,17 @@ static int zramswap_get_ready(void)
         nbdkit_error("cannot set memory aside for the store: %s", strerrordesc_np(-rc));
         return -1;
     }
-    // For root's gcore, the only one that is left; without /proc there is no gcore either.  Once
-    // nbdkit has changed its user this file is not its own any more.
-    write_proc("/proc/self/coredump_filter", "0");
-    return lock_memory() < 0 || prepare_for_local_swap() < 0 ? -1 : 0;
+    rc = pthread_atfork(NULL, forked_parent, NULL);
+    if (rc != 0) {
+        nbdkit_error("cannot prepare the fork: %s", strerrordesc_np(rc));
+        return -1;
+    }
+    // Root can still run gcore: make its dump empty.  Best effort (no /proc, no gcore); must be
+    // done before nbdkit drops privileges.
+    set(&core_filter);
+    // The memory is hidden last: then /proc/self belongs to root.  It is hidden here already for
+    // the parent, which keeps the store open.
+    return lock_memory() < 0 || prepare_for_local_swap() < 0 || hide_memory() < 0 ? -1 : 0;
 }
 
 // A fork drops memory locks, and a change of the user what hides the memory.  Threads that start
@@ -172,6 +225,8 @@ static int zramswap_after_fork(void)
 {
     int rc = lock_memory() < 0 || hide_memory() < 0 ? -1 : 0;
 
+    close_setting(&oom_score);
+    close_setting(&core_filter);
     if (rc == 0) {
         rc = zr_server_start(&server);
         if (rc < 0) {
