@@ -83,36 +83,50 @@ static int set_default_export(struct zr_config *config, const char *key, const c
     return add_export(config, "", size_bytes, UINT64_MAX, why);
 }
 
-// export=NAME:SIZE[:LIMIT]
-static int set_export(struct zr_config *config, const char *key, const char *value, char *why)
+static bool is_name(const char *name)
 {
-    static const char name_characters[] =
+    static const char characters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    size_t name_bytes = strcspn(value, ":");
-    uint64_t size_bytes, limit_bytes = UINT64_MAX;
-    char name[MAX_NAME_BYTES + 1], size[32];
-    const char *limit;
+    size_t bytes = strspn(name, characters);
 
-    if (value[name_bytes] == '\0') {
+    return bytes > 0 && bytes <= MAX_NAME_BYTES && name[bytes] == '\0';
+}
+
+// fields is a copy of value, cut into its fields here; NULL where there is none.
+static int set_export_fields(struct zr_config *config, const char *key, const char *value,
+                             char *fields, char *why)
+{
+    const char *name = strsep(&fields, ":");
+    const char *size = strsep(&fields, ":");
+    const char *limit = strsep(&fields, ":");
+    uint64_t size_bytes, limit_bytes = UINT64_MAX;
+
+    if (!size || fields) {
         return bad_value(key, value, "not NAME:SIZE or NAME:SIZE:LIMIT", why);
     }
-    if (name_bytes == 0 || name_bytes > MAX_NAME_BYTES ||
-        strspn(value, name_characters) != name_bytes) {
+    if (!is_name(name)) {
         return bad_value(key, value,
                          "a name is 1 to 255 letters, digits, dots, dashes, underscores", why);
     }
-    snprintf(name, sizeof name, "%.*s", (int)name_bytes, value);
     if (has_export(config, name)) {
         return bad_value(key, value, "there is an export of that name already", why);
     }
-    limit = strchr(value + name_bytes + 1, ':');
-    snprintf(size, sizeof size, "%.*s", (int)strcspn(value + name_bytes + 1, ":"),
-             value + name_bytes + 1);
     if (set_size(key, value, size, 1, &size_bytes, why) < 0 ||
-        (limit && set_size(key, value, limit + 1, 1, &limit_bytes, why) < 0)) {
+        (limit && set_size(key, value, limit, 1, &limit_bytes, why) < 0)) {
         return -1;
     }
     return add_export(config, name, size_bytes, limit_bytes, why);
+}
+
+// export=NAME:SIZE[:LIMIT]
+static int set_export(struct zr_config *config, const char *key, const char *value, char *why)
+{
+    char *fields = strdup(value);
+    int rc = fields ? set_export_fields(config, key, value, fields, why)
+                    : bad_value(key, value, "out of memory", why);
+
+    free(fields);
+    return rc;
 }
 
 static int set_switch(const char *key, const char *value, bool *is_on, char *why)

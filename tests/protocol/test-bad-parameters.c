@@ -10,6 +10,7 @@
 #include "server.h"
 
 #define MAX_PARAMETERS 3
+#define THIRTY_ZEROS "000000000000000000000000000000" // where 31 characters would be enough
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof *(array))
 
 static const struct bad {
@@ -62,6 +63,8 @@ static const struct bad {
     {{"export=a:1M:2M:3M"}, "export", "3M"},
     {{"export=a::1M"}, "export", "1M"},
     {{"export=a:7E"}, "export", "7E"},
+    {{"export=a:1M:" THIRTY_ZEROS "1X"}, "export", THIRTY_ZEROS "1X"},
+    {{"export=a:" THIRTY_ZEROS "1" THIRTY_ZEROS}, "export", THIRTY_ZEROS "1" THIRTY_ZEROS},
     {{"export=a/b:1M"}, "export", "b:1M"},
     {{"size=1M", "export="}, "export", "export"},
     {{"export=a:1M", "export=a:2M"}, "export", "2M"},

@@ -91,6 +91,11 @@ static void expect_names(void)
     expect_refusal("A");
     server_stop();
 
+    // However many digits a number has.
+    server_start("export=a:0000000000000000000000000000000000000000000000000000000001M:2M");
+    expect_size("a", 1 * MiB);
+    server_stop();
+
     server_start("export=a:1M", "size=2M");
     expect_list((const char *const[]){"a", "", NULL});
     expect_size("", 2 * MiB);
