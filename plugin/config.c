@@ -131,8 +131,9 @@ static int set_export(struct zr_config *config, const char *key, const char *val
 
 static int set_switch(const char *key, const char *value, bool *is_on, char *why)
 {
-    *is_on = strcmp(value, "on") == 0;
-    return *is_on || strcmp(value, "off") == 0 ? 0 : bad_value(key, value, "not on or off", why);
+    return zr_parse_bool(value, is_on) == 0
+               ? 0
+               : bad_value(key, value, "not on or off (nor true, false, yes, no, 1, 0)", why);
 }
 
 int zr_config_set(struct zr_config *config, const char *key, const char *value, char *why)

@@ -71,7 +71,8 @@ static int zramswap_config_complete(void)
     "                    may then be left out.\n"                                                  \
     "compression=CODEC   lz4 or zstd; default lz4.\n"                                              \
     "level=N             Compression level, for zstd; default 1.\n"                                \
-    "checksum=on|off     Notice damage to what is stored; default on.\n"                           \
+    "checksum=on|off     Notice damage to what is stored; default on.  This and other switches\n"  \
+    "                    take true|false, yes|no and 1|0 as well.\n"                               \
     "limit=SIZE          Most memory for what is stored; default all of the machine.\n"            \
     "mlock=on|off        Lock all memory of the server; default off.\n"                            \
     "local-swap=on|off   The kernel of this machine swaps on the device; default off.\n"           \

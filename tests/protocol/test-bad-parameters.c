@@ -69,7 +69,9 @@ static const struct bad {
     {{"size=1M", "export="}, "export", "export"},
     {{"export=a:1M", "export=a:2M"}, "export", "2M"},
     {{"size=1M", "checksum=crc"}, "checksum", "crc"},
-    {{"size=1M", "mlock=yes"}, "mlock", "yes"},
+    {{"size=1M", "checksum=2"}, "checksum", "2"},
+    {{"size=1M", "checksum=onn"}, "checksum", "onn"},
+    {{"size=1M", "mlock=ye"}, "mlock", "ye"},
     {{"size=1M", "local-swap="}, "local-swap", "local-swap"},
 };
 
