@@ -468,19 +468,31 @@ static int zramswap_trim(void *handle, uint32_t count, uint64_t offset, uint32_t
     return finish(&request, zr_device_zero(connection->device, count, offset));
 }
 
+struct block_status {
+    struct nbdkit_extents *extents;
+    bool is_one; // only the first extent is asked for
+};
+
 static int report_extent(void *opaque, uint64_t offset, uint64_t bytes, bool is_hole)
 {
-    return nbdkit_add_extent(opaque, offset, bytes,
-                             is_hole ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0);
+    const struct block_status *status = opaque;
+    uint32_t type = is_hole ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0;
+
+    if (nbdkit_add_extent(status->extents, offset, bytes, type) < 0) {
+        return -errno;
+    }
+    return status->is_one;
 }
 
 static int zramswap_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
                             struct nbdkit_extents *extents)
 {
     struct connection *connection = handle;
+    struct block_status status = {extents, (flags & NBDKIT_FLAG_REQ_ONE) != 0};
+    struct request request = begin(handle, ZR_REQUEST_BLOCK_STATUS, "block status", count, offset);
+    int rc = zr_device_extents(connection->device, count, offset, report_extent, &status);
 
-    (void)flags;
-    return zr_device_extents(connection->device, count, offset, report_extent, extents);
+    return finish(&request, rc < 0 ? rc : 0);
 }
 
 // Everything is in memory already.
