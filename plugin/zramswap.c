@@ -277,10 +277,6 @@ static int find_device(struct connection *connection, const char *name)
 {
     struct zr_device *device = zr_server_find(&server, name);
 
-    // Without export= there is one disk, whatever a client calls it.
-    if (!device && server.nr_devices == 1 && server.devices[0].name[0] == '\0') {
-        device = &server.devices[0];
-    }
     if (!device) {
         nbdkit_error("there is no export '%s'", name);
         return -1;

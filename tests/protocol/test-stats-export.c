@@ -113,16 +113,15 @@ static void expect_read_only(const char *name)
     server_disconnect(nbd);
 }
 
+// Without stats-export= it is a name as any other.
 static void expect_no_special_name(void)
 {
     struct shadow disk;
 
-    server_start("size=1M");
-    shadow_init(&disk, server_connect(""));
-    shadow_write(&disk, 0, disk.size, CONTENT_MIXED, 0);
-    server_disconnect(disk.nbd);
-    disk.nbd = server_connect(STATS_EXPORT);
+    server_start("export=" STATS_EXPORT ":1M");
+    shadow_init(&disk, server_connect(STATS_EXPORT));
     EXPECT(nbd_get_size(disk.nbd) == (int64_t)disk.size);
+    shadow_write(&disk, 0, disk.size, CONTENT_MIXED, 0);
     shadow_compare_all(&disk);
     server_disconnect(disk.nbd);
     shadow_fini(&disk);
