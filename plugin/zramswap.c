@@ -25,6 +25,8 @@
 // upstream's 9d82aa4f).  Nor does a guest gain by them: see docs/hostile-clients.md.
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS
 
+#define NBDKIT_MAX_PAYLOAD_BYTES (64 << 20) // it refuses longer reads and writes
+
 #define TELL_NS 1000000000 // a guest at its limit has thousands of writes refused a second
 
 // What one connection talks to: a device, or, if document is not NULL, a text of statistics.
@@ -339,7 +341,7 @@ static int zramswap_block_size(void *handle, uint32_t *minimum, uint32_t *prefer
     (void)handle;
     *minimum = 1;
     *preferred = ZR_PAGE_BYTES;
-    *maximum = UINT32_MAX; // no limit but nbdkit's own
+    *maximum = NBDKIT_MAX_PAYLOAD_BYTES; // of reads and writes: trims may be longer
     return 0;
 }
 
