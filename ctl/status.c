@@ -32,6 +32,7 @@ enum {
     TRIMS,
     BLOCK_STATUS,
     FAILED,
+    CONNECTIONS,
     NR_COLUMNS
 };
 
@@ -55,6 +56,7 @@ static const struct zr_column columns[] = {
     [TRIMS] = {"TRIMS", ZR_COLUMN_COUNT, false, "trim requests"},
     [BLOCK_STATUS] = {"BLOCK-STATUS", ZR_COLUMN_COUNT, false, "block status requests"},
     [FAILED] = {"FAILED", ZR_COLUMN_COUNT, false, "requests that failed"},
+    [CONNECTIONS] = {"CONNECTIONS", ZR_COLUMN_COUNT, false, "connections of clients now"},
     [NR_COLUMNS] = {0},
 };
 
@@ -141,6 +143,7 @@ static void add_row(struct zr_table *table, const struct json_object *document,
         [TRIMS] = OF_ROW("/requests/trim/requests"),
         [BLOCK_STATUS] = OF_ROW("/requests/block_status/requests"),
         [FAILED] = {.number = nr_failed(object)},
+        [CONNECTIONS] = OF_ROW("/connections"),
     };
 #undef OF_ROW
 #undef OF_SERVER

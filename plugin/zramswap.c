@@ -6,14 +6,18 @@
 #include "server.h"
 #include "stats-document.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define NBDKIT_API_VERSION 2
@@ -33,6 +37,8 @@
 struct connection {
     struct zr_device *device;
     struct zr_request_stats *requests; // to the device
+    struct zr_clients *clients;        // of it
+    struct zr_client client;
     const struct zr_stats_document *document;
     char *text;
     size_t text_bytes;
@@ -67,10 +73,11 @@ static int zramswap_config_complete(void)
 
 #define zramswap_config_help                                                                       \
     "size=SIZE           (required) Size of the swap device, 1 byte to 1P.\n"                      \
-    "export=NAME:SIZE[:LIMIT]\n"                                                                   \
+    "export=NAME:SIZE[:LIMIT[:CONNECTIONS]]\n"                                                     \
     "                    One more device, under this export name; LIMIT bounds the\n"              \
-    "                    compressed memory that it may hold.  May be repeated, and size=\n"        \
-    "                    may then be left out.\n"                                                  \
+    "                    compressed memory that it may hold (may be empty), CONNECTIONS the\n"     \
+    "                    connections at a time.  May be repeated, and size= may then be\n"         \
+    "                    left out.\n"                                                              \
     "compression=CODEC   lz4 or zstd; default lz4.\n"                                              \
     "level=N             Compression level, for zstd; default 1.\n"                                \
     "checksum=on|off     Notice damage to what is stored; default on.  This and other switches\n"  \
@@ -275,6 +282,44 @@ static int make_text(struct connection *connection)
     return rc;
 }
 
+// By what the server can know a client: its process on this host, else its address.
+static void name_client(char name[ZR_CLIENT_NAME_BYTES])
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ip4;
+        struct sockaddr_in6 ip6;
+        struct sockaddr_vm vsock;
+        struct sockaddr_storage storage;
+    } address;
+    socklen_t bytes = sizeof address;
+    char text[INET6_ADDRSTRLEN];
+
+    snprintf(name, ZR_CLIENT_NAME_BYTES, "a client");
+    if (nbdkit_peer_name(&address.any, &bytes) < 0) {
+        return;
+    }
+    switch (address.any.sa_family) {
+    case AF_UNIX: // process -1: of another container
+        snprintf(name, ZR_CLIENT_NAME_BYTES, "process %lld of user %lld",
+                 (long long)nbdkit_peer_pid(), (long long)nbdkit_peer_uid());
+        break;
+    case AF_INET:
+        snprintf(name, ZR_CLIENT_NAME_BYTES, "%s",
+                 inet_ntop(AF_INET, &address.ip4.sin_addr, text, sizeof text));
+        break;
+    case AF_INET6:
+        snprintf(name, ZR_CLIENT_NAME_BYTES, "%s",
+                 inet_ntop(AF_INET6, &address.ip6.sin6_addr, text, sizeof text));
+        break;
+    case AF_VSOCK:
+        snprintf(name, ZR_CLIENT_NAME_BYTES, "vsock CID %u", address.vsock.svm_cid);
+        break;
+    default:
+        break;
+    }
+}
+
 static int find_device(struct connection *connection, const char *name)
 {
     struct zr_device *device = zr_server_find(&server, name);
@@ -285,6 +330,14 @@ static int find_device(struct connection *connection, const char *name)
     }
     connection->device = device;
     connection->requests = zr_server_requests(&server, device);
+    connection->clients = zr_server_clients(&server, device);
+    if (zr_clients_enter(connection->clients) < 0) {
+        name_client(connection->client.name);
+        nbdkit_error("export '%s' has all the connections that it may have (%llu): refused %s",
+                     name, (unsigned long long)connection->clients->max_connections,
+                     connection->client.name);
+        return -1;
+    }
     return 0;
 }
 
@@ -313,6 +366,9 @@ static void zramswap_close(void *handle)
 {
     struct connection *connection = handle;
 
+    if (connection->clients) {
+        zr_clients_leave(connection->clients, &connection->client);
+    }
     free(connection->text);
     free(connection);
 }
@@ -361,6 +417,19 @@ static int can_native_cache(void *handle)
     return NBDKIT_CACHE_NATIVE;
 }
 
+// Before the first write or trim of a connection: readers hurt nobody.
+static void begin_to_write(struct connection *connection)
+{
+    char other[ZR_CLIENT_NAME_BYTES];
+
+    name_client(connection->client.name);
+    if (zr_clients_write(connection->clients, &connection->client, other)) {
+        nbdkit_error("export '%s': %s writes on it, and so does %s: guests that swap on one export "
+                     "destroy each other's memory",
+                     connection->device->name, connection->client.name, other);
+    }
+}
+
 // A request to the device, from its start on.
 struct request {
     struct connection *connection;
@@ -374,6 +443,11 @@ struct request {
 static struct request begin(void *handle, enum zr_request_kind kind, const char *what,
                             uint32_t bytes, uint64_t offset)
 {
+    struct connection *connection = handle;
+
+    if ((kind == ZR_REQUEST_WRITE || kind == ZR_REQUEST_TRIM) && !connection->client.is_writer) {
+        begin_to_write(connection);
+    }
     return (struct request){handle, kind, what, bytes, offset, zr_worker_now_ns()};
 }
 
