@@ -273,8 +273,8 @@ static int zramswap_list_exports(int readonly, int is_tls, struct nbdkit_exports
 // One document per connection, so that what a client reads is of one moment.
 static int make_text(struct connection *connection)
 {
-    int rc = zr_stats_document_make(connection->document, &server, &connection->text,
-                                    &connection->text_bytes);
+    int rc = zr_stats_document_get(connection->document, &server, &connection->text,
+                                   &connection->text_bytes);
 
     if (rc < 0) {
         nbdkit_error("cannot make the statistics: %s", strerrordesc_np(-rc));
