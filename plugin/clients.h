@@ -2,8 +2,8 @@
 // Copyright the zramswap authors
 //
 // Clients: how many connections an export has now, of how many it may have, and which clients write
-// on it.  A guest that swaps on the export of another one destroys both, and no later check could
-// tell: so connections can be bounded, and a second client that writes can be named.
+// on it.  A guest that swaps on the export of another one destroys both, and no later check
+// could find out: so connections can be bounded, and a second client that writes can be named.
 //
 // A client is known by a name that the caller makes (a process, an address); it may have several
 // connections.  Threads: all calls but init and fini may overlap.

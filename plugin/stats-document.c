@@ -70,7 +70,7 @@ static ssize_t append(void *cookie, const char *data, size_t bytes)
     return (ssize_t)bytes;
 }
 
-// Not open_memstream: glibc's loses text without memory, and does not tell.
+// Not open_memstream: out of memory, glibc's loses text and reports no error.
 static int print_to(struct text *text, const struct zr_stats_document *document,
                     const struct zr_server_stats *stats)
 {

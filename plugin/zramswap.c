@@ -31,7 +31,7 @@
 
 #define NBDKIT_MAX_PAYLOAD_BYTES (64 << 20) // it refuses longer reads and writes
 
-#define TELL_NS 1000000000 // a guest at its limit has thousands of writes refused a second
+#define LOG_NS 1000000000 // a guest at its limit has thousands of writes refused a second
 
 // What one connection talks to: a device, or, if document is not NULL, a text of statistics.
 struct connection {
@@ -42,8 +42,8 @@ struct connection {
     const struct zr_stats_document *document;
     char *text;
     size_t text_bytes;
-    uint64_t told_ns;   // when a refused write was last told
-    uint64_t nr_untold; // since then
+    uint64_t logged_ns;     // when a refused write was last logged
+    uint64_t nr_not_logged; // since then
 };
 
 static struct zr_config config;
@@ -451,24 +451,24 @@ static struct request begin(void *handle, enum zr_request_kind kind, const char 
     return (struct request){handle, kind, what, bytes, offset, zr_worker_now_ns()};
 }
 
-// On the log, but refused writes only once a second for each connection; its requests come one at a
-// time.  (strerror would take the locale's lock.)
-static void tell(const struct request *request, int rc)
+// Logs refused writes only once a second for each connection, whose requests come one at a time.
+// (strerror would take the locale's lock.)
+static void log_failure(const struct request *request, int rc)
 {
     struct connection *connection = request->connection;
     char more[60] = "";
 
     if (rc == -ENOSPC) {
-        if (request->start_ns - connection->told_ns < TELL_NS) {
-            connection->nr_untold++;
+        if (request->start_ns - connection->logged_ns < LOG_NS) {
+            connection->nr_not_logged++;
             return;
         }
-        if (connection->nr_untold > 0) {
-            snprintf(more, sizeof more, " (%llu more were not told)",
-                     (unsigned long long)connection->nr_untold);
+        if (connection->nr_not_logged > 0) {
+            snprintf(more, sizeof more, " (%llu more were not logged)",
+                     (unsigned long long)connection->nr_not_logged);
         }
-        connection->told_ns = request->start_ns;
-        connection->nr_untold = 0;
+        connection->logged_ns = request->start_ns;
+        connection->nr_not_logged = 0;
     }
     nbdkit_error("%s of %u bytes at offset %llu: %s%s", request->what, request->bytes,
                  (unsigned long long)request->offset, strerrordesc_np(-rc), more);
@@ -482,7 +482,7 @@ static int finish(const struct request *request, int rc)
     if (rc == 0) {
         return 0;
     }
-    tell(request, rc);
+    log_failure(request, rc);
     nbdkit_set_error(-rc);
     return -1;
 }
