@@ -216,8 +216,9 @@ static void draw_latency(struct zr_screen *screen, const struct zr_activity *act
     char texts[5][ZR_HUMAN_BYTES];
     uint64_t nr_failed = zr_statistics_number(counts, "/failed");
 
-    zr_screen_print(screen, ZR_STYLE_LABEL, "%-10.9s", kind);
-    zr_screen_print(screen, ZR_STYLE_PLAIN, "%9s %9s %9s %14s",
+    // Room for "block_status", which the first column of numbers has to spare.
+    zr_screen_print(screen, ZR_STYLE_LABEL, "%-12.12s", kind);
+    zr_screen_print(screen, ZR_STYLE_PLAIN, "%7s %9s %9s %14s",
                     ns_text(texts[0], zr_activity_latency_ns(activity, kind, 0.5)),
                     ns_text(texts[1], zr_activity_latency_ns(activity, kind, 0.99)),
                     ns_text(texts[2], zr_statistics_number(counts, "/max_ns")),

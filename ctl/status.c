@@ -30,7 +30,9 @@ enum {
     READS,
     WRITES,
     TRIMS,
+    BLOCK_STATUS,
     FAILED,
+    CONNECTIONS,
     NR_COLUMNS
 };
 
@@ -52,7 +54,9 @@ static const struct zr_column columns[] = {
     [READS] = {"READS", ZR_COLUMN_COUNT, false, "read requests"},
     [WRITES] = {"WRITES", ZR_COLUMN_COUNT, false, "write requests"},
     [TRIMS] = {"TRIMS", ZR_COLUMN_COUNT, false, "trim requests"},
+    [BLOCK_STATUS] = {"BLOCK-STATUS", ZR_COLUMN_COUNT, false, "block status requests"},
     [FAILED] = {"FAILED", ZR_COLUMN_COUNT, false, "requests that failed"},
+    [CONNECTIONS] = {"CONNECTIONS", ZR_COLUMN_COUNT, false, "connections of clients now"},
     [NR_COLUMNS] = {0},
 };
 
@@ -137,7 +141,9 @@ static void add_row(struct zr_table *table, const struct json_object *document,
         [READS] = OF_ROW("/requests/read/requests"),
         [WRITES] = OF_ROW("/requests/write/requests"),
         [TRIMS] = OF_ROW("/requests/trim/requests"),
+        [BLOCK_STATUS] = OF_ROW("/requests/block_status/requests"),
         [FAILED] = {.number = nr_failed(object)},
+        [CONNECTIONS] = OF_ROW("/connections"),
     };
 #undef OF_ROW
 #undef OF_SERVER

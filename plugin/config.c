@@ -49,7 +49,7 @@ static bool has_export(const struct zr_config *config, const char *name)
 }
 
 static int add_export(struct zr_config *config, const char *name, uint64_t size_bytes,
-                      uint64_t limit_bytes, char *why)
+                      uint64_t limit_bytes, int max_connections, char *why)
 {
     size_t nr = config->server.nr_exports;
     struct zr_export_config *exports = realloc(config->server.exports, (nr + 1) * sizeof *exports);
@@ -62,8 +62,10 @@ static int add_export(struct zr_config *config, const char *name, uint64_t size_
         free(own_name);
         return bad_value(name[0] ? "export" : "size", name, "out of memory", why);
     }
-    exports[nr] = (struct zr_export_config){
-        .name = own_name, .size_bytes = size_bytes, .limit_bytes = limit_bytes};
+    exports[nr] = (struct zr_export_config){.name = own_name,
+                                            .size_bytes = size_bytes,
+                                            .limit_bytes = limit_bytes,
+                                            .max_connections = (uint64_t)max_connections};
     config->server.nr_exports++;
     return 0;
 }
@@ -80,45 +82,68 @@ static int set_default_export(struct zr_config *config, const char *key, const c
     if (set_size(key, value, value, 1, &size_bytes, why) < 0) {
         return -1;
     }
-    return add_export(config, "", size_bytes, UINT64_MAX, why);
+    return add_export(config, "", size_bytes, UINT64_MAX, 0, why);
 }
 
-// export=NAME:SIZE[:LIMIT]
-static int set_export(struct zr_config *config, const char *key, const char *value, char *why)
+static bool is_name(const char *name)
 {
-    static const char name_characters[] =
+    static const char characters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    size_t name_bytes = strcspn(value, ":");
-    uint64_t size_bytes, limit_bytes = UINT64_MAX;
-    char name[MAX_NAME_BYTES + 1], size[32];
-    const char *limit;
+    size_t bytes = strspn(name, characters);
 
-    if (value[name_bytes] == '\0') {
-        return bad_value(key, value, "not NAME:SIZE or NAME:SIZE:LIMIT", why);
+    return bytes > 0 && bytes <= MAX_NAME_BYTES && name[bytes] == '\0';
+}
+
+// fields is a copy of value, cut into its fields here; NULL where there is none.
+static int set_export_fields(struct zr_config *config, const char *key, const char *value,
+                             char *fields, char *why)
+{
+    const char *name = strsep(&fields, ":");
+    const char *size = strsep(&fields, ":");
+    const char *limit = strsep(&fields, ":");
+    const char *connections = strsep(&fields, ":");
+    uint64_t size_bytes, limit_bytes = UINT64_MAX;
+    int max_connections = 0;
+
+    if (!size || fields) {
+        return bad_value(key, value, "not NAME:SIZE[:LIMIT[:CONNECTIONS]]", why);
     }
-    if (name_bytes == 0 || name_bytes > MAX_NAME_BYTES ||
-        strspn(value, name_characters) != name_bytes) {
+    if (!is_name(name)) {
         return bad_value(key, value,
                          "a name is 1 to 255 letters, digits, dots, dashes, underscores", why);
     }
-    snprintf(name, sizeof name, "%.*s", (int)name_bytes, value);
     if (has_export(config, name)) {
         return bad_value(key, value, "there is an export of that name already", why);
     }
-    limit = strchr(value + name_bytes + 1, ':');
-    snprintf(size, sizeof size, "%.*s", (int)strcspn(value + name_bytes + 1, ":"),
-             value + name_bytes + 1);
+    if (connections && *limit == '\0') {
+        limit = NULL; // NAME:SIZE::CONNECTIONS
+    }
     if (set_size(key, value, size, 1, &size_bytes, why) < 0 ||
-        (limit && set_size(key, value, limit + 1, 1, &limit_bytes, why) < 0)) {
+        (limit && set_size(key, value, limit, 1, &limit_bytes, why) < 0)) {
         return -1;
     }
-    return add_export(config, name, size_bytes, limit_bytes, why);
+    if (connections && (zr_parse_int(connections, &max_connections) < 0 || max_connections < 1)) {
+        return bad_value(key, value, "CONNECTIONS is a whole number from 1 on", why);
+    }
+    return add_export(config, name, size_bytes, limit_bytes, max_connections, why);
+}
+
+// export=NAME:SIZE[:LIMIT[:CONNECTIONS]]
+static int set_export(struct zr_config *config, const char *key, const char *value, char *why)
+{
+    char *fields = strdup(value);
+    int rc = fields ? set_export_fields(config, key, value, fields, why)
+                    : bad_value(key, value, "out of memory", why);
+
+    free(fields);
+    return rc;
 }
 
 static int set_switch(const char *key, const char *value, bool *is_on, char *why)
 {
-    *is_on = strcmp(value, "on") == 0;
-    return *is_on || strcmp(value, "off") == 0 ? 0 : bad_value(key, value, "not on or off", why);
+    return zr_parse_bool(value, is_on) == 0
+               ? 0
+               : bad_value(key, value, "not on or off (nor true, false, yes, no, 1, 0)", why);
 }
 
 int zr_config_set(struct zr_config *config, const char *key, const char *value, char *why)

@@ -42,6 +42,21 @@ int zr_parse_size(const char *text, uint64_t *bytes)
     return 0;
 }
 
+int zr_parse_bool(const char *text, bool *value)
+{
+    static const char *const words[][2] = {{"off", "on"}, {"false", "true"}, {"no", "yes"},
+                                           {"0", "1"},    {"f", "t"},        {"n", "y"}};
+    size_t i;
+
+    for (i = 0; i < sizeof words / sizeof words[0]; i++) {
+        *value = strcasecmp(text, words[i][1]) == 0;
+        if (*value || strcasecmp(text, words[i][0]) == 0) {
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
 int zr_parse_int(const char *text, int *value)
 {
     char *end;

@@ -11,7 +11,8 @@
 
 #define CACHE_LINE_BYTES 64
 
-const char *const zr_request_kind_names[ZR_NR_REQUEST_KINDS] = {"read", "write", "trim"};
+const char *const zr_request_kind_names[ZR_NR_REQUEST_KINDS] = {"read", "write", "trim",
+                                                                "block_status"};
 
 struct counters {
     // What every request adds to, beside each other; its bucket is the fourth.

@@ -24,11 +24,12 @@ enum zr_request_kind {
     ZR_REQUEST_READ,
     ZR_REQUEST_WRITE,
     ZR_REQUEST_TRIM, // write-zeroes too, which is the same thing here
+    ZR_REQUEST_BLOCK_STATUS,
 };
 
-#define ZR_NR_REQUEST_KINDS 3
+#define ZR_NR_REQUEST_KINDS 4
 
-// "read", "write", "trim".
+// "read", "write", "trim", "block_status".
 extern const char *const zr_request_kind_names[ZR_NR_REQUEST_KINDS];
 
 struct zr_request_stats {
@@ -38,12 +39,12 @@ struct zr_request_stats {
 
 struct zr_request_counts {
     struct zr_histogram latency; // of all requests, failed ones too: their number
-    uint64_t bytes;              // of those that did not fail
+    uint64_t bytes;              // of the ranges of those that did not fail
     uint64_t nr_failed;
     uint64_t nr_no_space; // of them: given ENOSPC
 };
 
-// 0 or -ENOMEM.  Allocates about 3 KiB per CPU, and touches them.
+// 0 or -ENOMEM.  Allocates about 4 KiB per CPU, and touches them.
 int zr_request_stats_init(struct zr_request_stats *stats);
 void zr_request_stats_fini(struct zr_request_stats *stats);
 

@@ -26,7 +26,8 @@ static int init_devices(struct zr_server *server, const struct zr_server_config 
     server->devices = calloc(config->nr_exports, sizeof *server->devices);
     server->tables = calloc(config->nr_exports, sizeof(struct zr_slot_table *));
     server->requests = calloc(config->nr_exports, sizeof *server->requests);
-    if (!server->devices || !server->tables || !server->requests) {
+    server->clients = calloc(config->nr_exports, sizeof *server->clients);
+    if (!server->devices || !server->tables || !server->requests || !server->clients) {
         return -ENOMEM;
     }
     for (i = 0; i < config->nr_exports; i++) {
@@ -44,6 +45,7 @@ static int init_devices(struct zr_server *server, const struct zr_server_config 
             return rc;
         }
         server->tables[i] = &server->devices[i].table;
+        zr_clients_init(&server->clients[i], export->max_connections);
         server->nr_devices++;
     }
     return 0;
@@ -54,10 +56,12 @@ static void fini_devices(struct zr_server *server)
     while (server->nr_devices > 0) {
         zr_device_fini(&server->devices[--server->nr_devices]);
         zr_request_stats_fini(&server->requests[server->nr_devices]);
+        zr_clients_fini(&server->clients[server->nr_devices]);
     }
     free(server->devices);
     free(server->tables);
     free(server->requests);
+    free(server->clients);
 }
 
 int zr_server_init(struct zr_server *server, const struct zr_server_config *config)
@@ -142,4 +146,9 @@ struct zr_request_stats *zr_server_requests(struct zr_server *server,
                                             const struct zr_device *device)
 {
     return &server->requests[device - server->devices];
+}
+
+struct zr_clients *zr_server_clients(struct zr_server *server, const struct zr_device *device)
+{
+    return &server->clients[device - server->devices];
 }

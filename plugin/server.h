@@ -11,14 +11,16 @@
 #include "../store/ager.h"
 #include "../store/compactor.h"
 #include "../store/device.h"
+#include "clients.h"
 #include "request-stats.h"
 
 #include <stdint.h>
 
 struct zr_export_config {
-    char *name;           // "" is the default export
-    uint64_t size_bytes;  // of the disk
-    uint64_t limit_bytes; // of what it may hold, compressed; UINT64_MAX: no limit of its own
+    char *name;               // "" is the default export
+    uint64_t size_bytes;      // of the disk
+    uint64_t limit_bytes;     // of what it may hold, compressed; UINT64_MAX: no limit of its own
+    uint64_t max_connections; // at a time; 0: any number
 };
 
 struct zr_server_config {
@@ -43,6 +45,7 @@ struct zr_server {
     struct zr_device *devices;         // one an export
     struct zr_slot_table **tables;     // theirs, for the compactor and the ager
     struct zr_request_stats *requests; // theirs; whoever calls a device counts
+    struct zr_clients *clients;        // theirs
 };
 
 // 0 or -errno.  Allocates.  Threads start with zr_server_start, after a fork if there is one.
@@ -58,5 +61,8 @@ struct zr_device *zr_server_find(struct zr_server *server, const char *name);
 // Where the requests to a device of this server are to be counted.
 struct zr_request_stats *zr_server_requests(struct zr_server *server,
                                             const struct zr_device *device);
+
+// Who has a device of this server open.
+struct zr_clients *zr_server_clients(struct zr_server *server, const struct zr_device *device);
 
 #endif

@@ -35,6 +35,8 @@ static const struct field device_fields[] = {
      .help = "The page unwritten for longest has been so for at least this long."},
     {DEVICE(limit_hits), .metric = "limit_hits_total", .type = "counter",
      .help = "Requests refused with ENOSPC, at the limit of the export or of the server."},
+    {DEVICE(connections), .metric = "connections", .type = "gauge",
+     .help = "Connections that clients have now."},
 };
 
 static const struct field server_fields[] = {

@@ -50,6 +50,7 @@ static void get_device_stats(struct zr_server *server, struct zr_device *device,
         .huge_pages = counts.nr_huge,
         .corrupt_pages = atomic_load_explicit(&device->nr_corrupt, memory_order_relaxed),
         .mem_limit = table->account.limit_bytes == UINT64_MAX ? 0 : table->account.limit_bytes,
+        .connections = zr_clients_nr_connections(zr_server_clients(server, device)),
         .coldest_age_s = age_of_coldest_s(&counts),
     };
     for (i = 0; i < ZR_NR_LENGTHS; i++) {
@@ -70,6 +71,7 @@ static void add_to_total(struct zr_device_stats *total, const struct zr_device_s
     total->huge_pages += device->huge_pages;
     total->corrupt_pages += device->corrupt_pages;
     total->limit_hits += device->limit_hits;
+    total->connections += device->connections;
     if (device->coldest_age_s > total->coldest_age_s) {
         total->coldest_age_s = device->coldest_age_s;
     }
@@ -81,7 +83,7 @@ static void add_to_total(struct zr_device_stats *total, const struct zr_device_s
     }
 }
 
-// What is not counted by export, beside a total that was made before.
+// Fills in the server-wide numbers; stats->total is complete already.
 static void get_common_stats(struct zr_server *server, struct zr_server_stats *stats)
 {
     struct zr_pool_stats pool;

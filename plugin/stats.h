@@ -26,6 +26,7 @@ struct zr_device_stats {
     uint64_t mem_limit;       // of compr_data_size; 0: none of its own.  In a total 0
     uint64_t corrupt_pages;   // how often a stored page was found damaged
     uint64_t limit_hits;      // requests that got ENOSPC
+    uint64_t connections;     // that there are now
     uint64_t coldest_age_s;   // the page unwritten for longest is so for this long at least
     uint64_t compr_length_pages[ZR_NR_LENGTHS]; // by length, in steps of ZR_LENGTH_BYTES
     struct zr_request_counts requests[ZR_NR_REQUEST_KINDS];

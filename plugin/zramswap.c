@@ -6,13 +6,18 @@
 #include "server.h"
 #include "stats-document.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define NBDKIT_API_VERSION 2
@@ -24,17 +29,21 @@
 // upstream's 9d82aa4f).  Nor does a guest gain by them: see docs/hostile-clients.md.
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS
 
-#define TELL_NS 1000000000 // a guest at its limit has thousands of writes refused a second
+#define NBDKIT_MAX_PAYLOAD_BYTES (64 << 20) // it refuses longer reads and writes
+
+#define LOG_NS 1000000000 // a guest at its limit has thousands of writes refused a second
 
 // What one connection talks to: a device, or, if document is not NULL, a text of statistics.
 struct connection {
     struct zr_device *device;
     struct zr_request_stats *requests; // to the device
+    struct zr_clients *clients;        // of it
+    struct zr_client client;
     const struct zr_stats_document *document;
     char *text;
     size_t text_bytes;
-    uint64_t told_ns;   // when a refused write was last told
-    uint64_t nr_untold; // since then
+    uint64_t logged_ns;     // when a refused write was last logged
+    uint64_t nr_not_logged; // since then
 };
 
 static struct zr_config config;
@@ -64,13 +73,15 @@ static int zramswap_config_complete(void)
 
 #define zramswap_config_help                                                                       \
     "size=SIZE           (required) Size of the swap device, 1 byte to 1P.\n"                      \
-    "export=NAME:SIZE[:LIMIT]\n"                                                                   \
+    "export=NAME:SIZE[:LIMIT[:CONNECTIONS]]\n"                                                     \
     "                    One more device, under this export name; LIMIT bounds the\n"              \
-    "                    compressed memory that it may hold.  May be repeated, and size=\n"        \
-    "                    may then be left out.\n"                                                  \
+    "                    compressed memory that it may hold (may be empty), CONNECTIONS the\n"     \
+    "                    connections at a time.  May be repeated, and size= may then be\n"         \
+    "                    left out.\n"                                                              \
     "compression=CODEC   lz4 or zstd; default lz4.\n"                                              \
     "level=N             Compression level, for zstd; default 1.\n"                                \
-    "checksum=on|off     Notice damage to what is stored; default on.\n"                           \
+    "checksum=on|off     Notice damage to what is stored; default on.  This and other switches\n"  \
+    "                    take true|false, yes|no and 1|0 as well.\n"                               \
     "limit=SIZE          Most memory for what is stored; default all of the machine.\n"            \
     "mlock=on|off        Lock all memory of the server; default off.\n"                            \
     "local-swap=on|off   The kernel of this machine swaps on the device; default off.\n"           \
@@ -94,7 +105,7 @@ static void zramswap_dump_plugin(void)
            "local-swap stats-export\n");
 }
 
-// On fault: a reservation is not filled, and freed memory still goes back.
+// MCL_ONFAULT: lock pages as they are touched; do not populate the reserved address range.
 static int lock_memory(void)
 {
     if (config.has_mlock && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) {
@@ -106,16 +117,60 @@ static int lock_memory(void)
     return 0;
 }
 
-static int write_proc(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    ssize_t written = fd < 0 ? -1 : write(fd, text, strlen(text));
-    int rc = written < 0 ? -errno : 0;
+// A file of /proc/self that is changed for the server, and holds for what it starts as well.
+struct proc_setting {
+    const char *path;
+    const char *value;
+    const char *prefix; // of what is read, for the kernel to read it back as the same
+    char before[20];
+    int fd; // open until the fork is over: later the file may belong to root
+};
 
-    if (fd >= 0) {
-        close(fd);
+static struct proc_setting oom_score = {"/proc/self/oom_score_adj", "-1000", "", .fd = -1};
+static struct proc_setting core_filter = {"/proc/self/coredump_filter", "0", "0x", .fd = -1};
+
+static int set(struct proc_setting *setting)
+{
+    size_t bytes = strlen(setting->prefix);
+
+    memcpy(setting->before, setting->prefix, bytes);
+    setting->fd = open(setting->path, O_RDWR | O_CLOEXEC);
+    if (setting->fd < 0 ||
+        read(setting->fd, setting->before + bytes, sizeof setting->before - bytes - 1) < 0 ||
+        write(setting->fd, setting->value, strlen(setting->value)) < 0) {
+        return -errno;
     }
-    return rc;
+    return 0;
+}
+
+static void close_setting(struct proc_setting *setting)
+{
+    if (setting->fd >= 0) {
+        close(setting->fd);
+        setting->fd = -1;
+    }
+}
+
+static void reset(struct proc_setting *setting)
+{
+    ssize_t ignored;
+
+    if (setting->fd >= 0) {
+        ignored = write(setting->fd, setting->before, strlen(setting->before));
+        (void)ignored; // it is what the kernel said
+    }
+    close_setting(setting);
+}
+
+// The process that forked: nbdkit's parent, which with --run goes on and starts the user's command.
+// What is only for the server ends there.
+static void forked_parent(void)
+{
+    reset(&oom_score);
+    reset(&core_filter);
+    if (config.has_local_swap) {
+        prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0);
+    }
 }
 
 // The store is left out of core dumps by itself; pages also pass through buffers of nbdkit and of
@@ -130,7 +185,8 @@ static int hide_memory(void)
     return 0;
 }
 
-// The kernel that waits for this process to make room must not be waited for by it, nor kill it.
+// With local-swap the kernel waits for us to free its memory: our allocations must not wait for its
+// swap-out, and the OOM killer must not choose us.
 static int prepare_for_local_swap(void)
 {
     int rc;
@@ -143,7 +199,7 @@ static int prepare_for_local_swap(void)
                      strerrordesc_np(errno));
         return -1;
     }
-    rc = write_proc("/proc/self/oom_score_adj", "-1000");
+    rc = set(&oom_score);
     if (rc < 0) {
         nbdkit_error("local-swap=on: cannot set the OOM score (%s): needs CAP_SYS_RESOURCE",
                      strerrordesc_np(-rc));
@@ -160,10 +216,17 @@ static int zramswap_get_ready(void)
         nbdkit_error("cannot set memory aside for the store: %s", strerrordesc_np(-rc));
         return -1;
     }
-    // For root's gcore, the only one that is left; without /proc there is no gcore either.  Once
-    // nbdkit has changed its user this file is not its own any more.
-    write_proc("/proc/self/coredump_filter", "0");
-    return lock_memory() < 0 || prepare_for_local_swap() < 0 ? -1 : 0;
+    rc = pthread_atfork(NULL, forked_parent, NULL);
+    if (rc != 0) {
+        nbdkit_error("cannot prepare the fork: %s", strerrordesc_np(rc));
+        return -1;
+    }
+    // Root can still run gcore: make its dump empty.  Best effort (no /proc, no gcore); must be
+    // done before nbdkit drops privileges.
+    set(&core_filter);
+    // The memory is hidden last: then /proc/self belongs to root.  It is hidden here already for
+    // the parent, which keeps the store open.
+    return lock_memory() < 0 || prepare_for_local_swap() < 0 || hide_memory() < 0 ? -1 : 0;
 }
 
 // A fork drops memory locks, and a change of the user what hides the memory.  Threads that start
@@ -172,6 +235,8 @@ static int zramswap_after_fork(void)
 {
     int rc = lock_memory() < 0 || hide_memory() < 0 ? -1 : 0;
 
+    close_setting(&oom_score);
+    close_setting(&core_filter);
     if (rc == 0) {
         rc = zr_server_start(&server);
         if (rc < 0) {
@@ -208,8 +273,8 @@ static int zramswap_list_exports(int readonly, int is_tls, struct nbdkit_exports
 // One document per connection, so that what a client reads is of one moment.
 static int make_text(struct connection *connection)
 {
-    int rc = zr_stats_document_make(connection->document, &server, &connection->text,
-                                    &connection->text_bytes);
+    int rc = zr_stats_document_get(connection->document, &server, &connection->text,
+                                   &connection->text_bytes);
 
     if (rc < 0) {
         nbdkit_error("cannot make the statistics: %s", strerrordesc_np(-rc));
@@ -217,20 +282,62 @@ static int make_text(struct connection *connection)
     return rc;
 }
 
+// By what the server can know a client: its process on this host, else its address.
+static void name_client(char name[ZR_CLIENT_NAME_BYTES])
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ip4;
+        struct sockaddr_in6 ip6;
+        struct sockaddr_vm vsock;
+        struct sockaddr_storage storage;
+    } address;
+    socklen_t bytes = sizeof address;
+    char text[INET6_ADDRSTRLEN];
+
+    snprintf(name, ZR_CLIENT_NAME_BYTES, "a client");
+    if (nbdkit_peer_name(&address.any, &bytes) < 0) {
+        return;
+    }
+    switch (address.any.sa_family) {
+    case AF_UNIX: // process -1: of another container
+        snprintf(name, ZR_CLIENT_NAME_BYTES, "process %lld of user %lld",
+                 (long long)nbdkit_peer_pid(), (long long)nbdkit_peer_uid());
+        break;
+    case AF_INET:
+        snprintf(name, ZR_CLIENT_NAME_BYTES, "%s",
+                 inet_ntop(AF_INET, &address.ip4.sin_addr, text, sizeof text));
+        break;
+    case AF_INET6:
+        snprintf(name, ZR_CLIENT_NAME_BYTES, "%s",
+                 inet_ntop(AF_INET6, &address.ip6.sin6_addr, text, sizeof text));
+        break;
+    case AF_VSOCK:
+        snprintf(name, ZR_CLIENT_NAME_BYTES, "vsock CID %u", address.vsock.svm_cid);
+        break;
+    default:
+        break;
+    }
+}
+
 static int find_device(struct connection *connection, const char *name)
 {
     struct zr_device *device = zr_server_find(&server, name);
 
-    // Without export= there is one disk, whatever a client calls it.
-    if (!device && server.nr_devices == 1 && server.devices[0].name[0] == '\0') {
-        device = &server.devices[0];
-    }
     if (!device) {
         nbdkit_error("there is no export '%s'", name);
         return -1;
     }
     connection->device = device;
     connection->requests = zr_server_requests(&server, device);
+    connection->clients = zr_server_clients(&server, device);
+    if (zr_clients_enter(connection->clients) < 0) {
+        name_client(connection->client.name);
+        nbdkit_error("export '%s' has all the connections that it may have (%llu): refused %s",
+                     name, (unsigned long long)connection->clients->max_connections,
+                     connection->client.name);
+        return -1;
+    }
     return 0;
 }
 
@@ -259,6 +366,9 @@ static void zramswap_close(void *handle)
 {
     struct connection *connection = handle;
 
+    if (connection->clients) {
+        zr_clients_leave(connection->clients, &connection->client);
+    }
     free(connection->text);
     free(connection);
 }
@@ -287,7 +397,7 @@ static int zramswap_block_size(void *handle, uint32_t *minimum, uint32_t *prefer
     (void)handle;
     *minimum = 1;
     *preferred = ZR_PAGE_BYTES;
-    *maximum = UINT32_MAX; // no limit but nbdkit's own
+    *maximum = NBDKIT_MAX_PAYLOAD_BYTES; // of reads and writes: trims may be longer
     return 0;
 }
 
@@ -307,6 +417,19 @@ static int can_native_cache(void *handle)
     return NBDKIT_CACHE_NATIVE;
 }
 
+// Before the first write or trim of a connection: readers hurt nobody.
+static void begin_to_write(struct connection *connection)
+{
+    char other[ZR_CLIENT_NAME_BYTES];
+
+    name_client(connection->client.name);
+    if (zr_clients_write(connection->clients, &connection->client, other)) {
+        nbdkit_error("export '%s': %s writes on it, and so does %s: guests that swap on one export "
+                     "destroy each other's memory",
+                     connection->device->name, connection->client.name, other);
+    }
+}
+
 // A request to the device, from its start on.
 struct request {
     struct connection *connection;
@@ -320,27 +443,32 @@ struct request {
 static struct request begin(void *handle, enum zr_request_kind kind, const char *what,
                             uint32_t bytes, uint64_t offset)
 {
+    struct connection *connection = handle;
+
+    if ((kind == ZR_REQUEST_WRITE || kind == ZR_REQUEST_TRIM) && !connection->client.is_writer) {
+        begin_to_write(connection);
+    }
     return (struct request){handle, kind, what, bytes, offset, zr_worker_now_ns()};
 }
 
-// On the log, but refused writes only once a second for each connection; its requests come one at a
-// time.  (strerror would take the locale's lock.)
-static void tell(const struct request *request, int rc)
+// Logs refused writes only once a second for each connection, whose requests come one at a time.
+// (strerror would take the locale's lock.)
+static void log_failure(const struct request *request, int rc)
 {
     struct connection *connection = request->connection;
     char more[60] = "";
 
     if (rc == -ENOSPC) {
-        if (request->start_ns - connection->told_ns < TELL_NS) {
-            connection->nr_untold++;
+        if (request->start_ns - connection->logged_ns < LOG_NS) {
+            connection->nr_not_logged++;
             return;
         }
-        if (connection->nr_untold > 0) {
-            snprintf(more, sizeof more, " (%llu more were not told)",
-                     (unsigned long long)connection->nr_untold);
+        if (connection->nr_not_logged > 0) {
+            snprintf(more, sizeof more, " (%llu more were not logged)",
+                     (unsigned long long)connection->nr_not_logged);
         }
-        connection->told_ns = request->start_ns;
-        connection->nr_untold = 0;
+        connection->logged_ns = request->start_ns;
+        connection->nr_not_logged = 0;
     }
     nbdkit_error("%s of %u bytes at offset %llu: %s%s", request->what, request->bytes,
                  (unsigned long long)request->offset, strerrordesc_np(-rc), more);
@@ -354,7 +482,7 @@ static int finish(const struct request *request, int rc)
     if (rc == 0) {
         return 0;
     }
-    tell(request, rc);
+    log_failure(request, rc);
     nbdkit_set_error(-rc);
     return -1;
 }
@@ -412,19 +540,31 @@ static int zramswap_trim(void *handle, uint32_t count, uint64_t offset, uint32_t
     return finish(&request, zr_device_zero(connection->device, count, offset));
 }
 
+struct block_status {
+    struct nbdkit_extents *extents;
+    bool is_one; // only the first extent is asked for
+};
+
 static int report_extent(void *opaque, uint64_t offset, uint64_t bytes, bool is_hole)
 {
-    return nbdkit_add_extent(opaque, offset, bytes,
-                             is_hole ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0);
+    const struct block_status *status = opaque;
+    uint32_t type = is_hole ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0;
+
+    if (nbdkit_add_extent(status->extents, offset, bytes, type) < 0) {
+        return -errno;
+    }
+    return status->is_one;
 }
 
 static int zramswap_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
                             struct nbdkit_extents *extents)
 {
     struct connection *connection = handle;
+    struct block_status status = {extents, (flags & NBDKIT_FLAG_REQ_ONE) != 0};
+    struct request request = begin(handle, ZR_REQUEST_BLOCK_STATUS, "block status", count, offset);
+    int rc = zr_device_extents(connection->device, count, offset, report_extent, &status);
 
-    (void)flags;
-    return zr_device_extents(connection->device, count, offset, report_extent, extents);
+    return finish(&request, rc < 0 ? rc : 0);
 }
 
 // Everything is in memory already.

@@ -11,6 +11,7 @@
 
 #define MAX_TRIES 8 // of a write that finds no memory
 #define CACHE_LINE_BYTES 64
+#define MAX_STATUS_WORDS (64 * ZR_LEAF_SLOTS) // read for one block status request: 128 MiB of disk
 
 int zr_device_init(struct zr_device *device, const char *name, uint64_t size_bytes,
                    uint64_t limit_bytes, struct zr_codec *codec, struct zr_pool *pool,
@@ -362,43 +363,61 @@ int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset)
     return rc;
 }
 
-// How far from slot on everything is stored, or everything is a hole, within one leaf or one range
-// without leaves.
-static uint64_t find_run_end(const struct zr_device *device, uint64_t slot, bool *is_hole)
-{
-    const _Atomic uint64_t *leaf;
+// Slots from some slot on that are all stored or all holes, within one leaf or one range without
+// leaves.
+struct run {
     uint64_t end;
+    bool is_hole;
+    bool is_of_leaf; // its words were read
+};
+
+static struct run find_run(const struct zr_device *device, uint64_t slot, uint64_t end)
+{
+    struct run run = {.end = slot + 1}; // whatever becomes of the leaf meanwhile
+    const _Atomic uint64_t *leaf;
 
     zr_rcu_read_lock();
     leaf = zr_slot_table_leaf(&device->table, slot);
-    if (!leaf) {
-        *is_hole = true;
-        end = zr_slot_table_next_leaf(&device->table, slot + 1); // at least this one is a hole
-    } else {
-        *is_hole = zr_leaf_word(leaf, slot) == ZR_SLOT_EMPTY;
-        for (end = slot + 1; end % ZR_LEAF_SLOTS != 0; end++) {
-            if ((zr_leaf_word(leaf, end) == ZR_SLOT_EMPTY) != *is_hole) {
-                break;
-            }
+    run.is_of_leaf = leaf != NULL;
+    run.is_hole = zr_leaf_word(leaf, slot) == ZR_SLOT_EMPTY;
+    if (run.is_of_leaf) {
+        while (run.end < end && run.end % ZR_LEAF_SLOTS != 0 &&
+               (zr_leaf_word(leaf, run.end) == ZR_SLOT_EMPTY) == run.is_hole) {
+            run.end++;
         }
+    } else {
+        run.end = zr_slot_table_next_leaf(&device->table, run.end, end);
     }
     zr_rcu_read_unlock();
-    return end;
+    return run;
 }
 
 int zr_device_extents(struct zr_device *device, uint64_t bytes, uint64_t offset,
                       zr_device_report_extent report, void *opaque)
 {
     const uint64_t end = offset + bytes;
+    const uint64_t end_slot = (end + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES;
+    uint64_t slot = offset / ZR_PAGE_BYTES, nr_words = 0, extent_end;
+    bool is_hole = false; // of the extent that has begun at offset
+    struct run run;
     int rc = 0;
 
-    while (offset < end && rc == 0) {
-        bool is_hole;
-        uint64_t run_end = find_run_end(device, offset / ZR_PAGE_BYTES, &is_hole) * ZR_PAGE_BYTES;
-
-        run_end = run_end < end ? run_end : end;
-        rc = report(opaque, offset, run_end - offset, is_hole);
-        offset = run_end;
+    if (bytes == 0) {
+        return 0;
+    }
+    for (; slot < end_slot && nr_words < MAX_STATUS_WORDS && rc == 0; slot = run.end) {
+        run = find_run(device, slot, end_slot);
+        nr_words += run.is_of_leaf ? run.end - slot : 0;
+        extent_end = slot * ZR_PAGE_BYTES;
+        if (run.is_hole != is_hole && extent_end > offset) {
+            rc = report(opaque, offset, extent_end - offset, is_hole);
+            offset = extent_end;
+        }
+        is_hole = run.is_hole;
+    }
+    if (rc == 0) {
+        extent_end = slot * ZR_PAGE_BYTES;
+        rc = report(opaque, offset, (extent_end < end ? extent_end : end) - offset, is_hole);
     }
     return rc;
 }

@@ -55,8 +55,10 @@ int zr_device_write(struct zr_device *device, const void *buffer, uint64_t bytes
 // written, and fails like a write.
 int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset);
 
-// Reports the range piece by piece, in order and without gaps: is_hole means nothing is stored and
-// it reads as zeros.  Stops when report returns non-zero, and returns that; else 0.
+// Block status: reports the extents of the range in order and without gaps, each as long as it is;
+// is_hole means nothing is stored and it reads as zeros.  Ends before the range does, after one
+// extent at least, when 128 MiB of it were found stored in part: what a request costs is bounded,
+// and a client asks on.  Stops when report returns non-zero, and returns that; else 0.
 typedef int (*zr_device_report_extent)(void *opaque, uint64_t offset, uint64_t bytes, bool is_hole);
 int zr_device_extents(struct zr_device *device, uint64_t bytes, uint64_t offset,
                       zr_device_report_extent report, void *opaque);

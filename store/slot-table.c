@@ -84,9 +84,9 @@ static _Atomic uint64_t *get_leaf(struct zr_slot_table *table, uint64_t slot)
     return directory ? get_chunk(table, &directory[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS]) : NULL;
 }
 
-uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slot)
+uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slot, uint64_t end)
 {
-    while (slot < table->nr_slots) {
+    while (slot < end) {
         _Atomic uint64_t *entry = leaf_entry(table, slot);
 
         if (!entry) {
@@ -97,7 +97,7 @@ uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slo
             return slot;
         }
     }
-    return table->nr_slots;
+    return end;
 }
 
 uint64_t zr_slot_table_room_bytes(const struct zr_slot_table *table, uint64_t first_slot,

@@ -57,9 +57,9 @@ static inline uint64_t zr_leaf_word(const _Atomic uint64_t *leaf, uint64_t slot)
                 : ZR_SLOT_EMPTY;
 }
 
-// The first slot from slot on whose leaf may exist: skips ranges without leaves, 1 GiB at a stride.
-// nr_slots of the table if there is none.  Inside a read-side section.
-uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slot);
+// The first slot from slot on, and before end, whose leaf may exist: skips ranges without leaves,
+// 1 GiB at a stride.  end if there is none.  Inside a read-side section.
+uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slot, uint64_t end);
 
 // How many bytes of objects may be stored in slots of one leaf: what the limit leaves and what is
 // there now.  UINT64_MAX without a limit.  Racy: asked before objects are made in vain, it does not

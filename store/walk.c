@@ -64,7 +64,7 @@ bool zr_walk_continue(struct zr_walk *walk, uint64_t until_ns, zr_visit visit, v
         struct zr_slot_table *table = walk->tables[walk->table];
 
         zr_rcu_read_lock();
-        walk->slot = zr_slot_table_next_leaf(table, walk->slot);
+        walk->slot = zr_slot_table_next_leaf(table, walk->slot, table->nr_slots);
         zr_rcu_read_unlock();
         if (walk->slot >= table->nr_slots) {
             walk->table++;

@@ -7,6 +7,8 @@
 
 #include "plugin/config.h"
 
+#include <limits.h>
+
 #define MAX_LINES 64
 
 static void check_why(const char *why, const char *key)
@@ -24,6 +26,7 @@ static void check_export(const struct zr_config *config, size_t i)
 
     FUZZ_CHECK(export->size_bytes >= 1 && export->size_bytes <= ZR_DEVICE_MAX_BYTES);
     FUZZ_CHECK(export->limit_bytes >= 1);
+    FUZZ_CHECK(export->max_connections <= INT_MAX);
     FUZZ_CHECK(strlen(export->name) < 256);
     FUZZ_CHECK(!config->stats_export || strcmp(export->name, config->stats_export) != 0);
     for (size_t other = 0; other < i; other++) {

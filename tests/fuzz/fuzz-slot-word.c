@@ -28,7 +28,7 @@ static unsigned char shadow[NR_PAGES][ZR_PAGE_BYTES];
 static void start(void)
 {
     static char name[] = "";
-    struct zr_export_config export = {name, GiB, UINT64_MAX};
+    struct zr_export_config export = {name, GiB, UINT64_MAX, 0};
     struct zr_server_config config = {
         .exports = &export, .nr_exports = 1, .limit_bytes = MiB, .codec = &zr_codec_lz4};
 

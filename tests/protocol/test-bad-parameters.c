@@ -10,6 +10,7 @@
 #include "server.h"
 
 #define MAX_PARAMETERS 3
+#define THIRTY_ZEROS "000000000000000000000000000000" // where 31 characters would be enough
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof *(array))
 
 static const struct bad {
@@ -60,13 +61,23 @@ static const struct bad {
     {{"export=a:1M:"}, "export", "1M"},
     {{"export=a:1M:0"}, "export", "0"},
     {{"export=a:1M:2M:3M"}, "export", "3M"},
+    {{"export=a:1M::"}, "export", "1M"},
+    {{"export=a:1M::0"}, "export", "0"},
+    {{"export=a:1M::-1"}, "export", "-1"},
+    {{"export=a:1M::2x"}, "export", "2x"},
+    {{"export=a:1M::99999999999"}, "export", "99999999999"},
+    {{"export=a:1M:2M:1:5"}, "export", "5"},
     {{"export=a::1M"}, "export", "1M"},
     {{"export=a:7E"}, "export", "7E"},
+    {{"export=a:1M:" THIRTY_ZEROS "1X"}, "export", THIRTY_ZEROS "1X"},
+    {{"export=a:" THIRTY_ZEROS "1" THIRTY_ZEROS}, "export", THIRTY_ZEROS "1" THIRTY_ZEROS},
     {{"export=a/b:1M"}, "export", "b:1M"},
     {{"size=1M", "export="}, "export", "export"},
     {{"export=a:1M", "export=a:2M"}, "export", "2M"},
     {{"size=1M", "checksum=crc"}, "checksum", "crc"},
-    {{"size=1M", "mlock=yes"}, "mlock", "yes"},
+    {{"size=1M", "checksum=2"}, "checksum", "2"},
+    {{"size=1M", "checksum=onn"}, "checksum", "onn"},
+    {{"size=1M", "mlock=ye"}, "mlock", "ye"},
     {{"size=1M", "local-swap="}, "local-swap", "local-swap"},
 };
 

@@ -91,6 +91,24 @@ static void expect_names(void)
     expect_refusal("A");
     server_stop();
 
+    // A name that is not there is no other name for the disk, nor for statistics that are off.
+    server_start("size=2M");
+    expect_size("", 2 * MiB);
+    expect_refusal("swap");
+    expect_refusal("stats");
+    expect_refusal("stats.prom");
+    server_stop();
+
+    server_start("size=2M", "stats-export=stats");
+    expect_refusal("stats2");
+    expect_refusal("stats.json");
+    server_stop();
+
+    // However many digits a number has.
+    server_start("export=a:0000000000000000000000000000000000000000000000000000000001M:2M");
+    expect_size("a", 1 * MiB);
+    server_stop();
+
     server_start("export=a:1M", "size=2M");
     expect_list((const char *const[]){"a", "", NULL});
     expect_size("", 2 * MiB);

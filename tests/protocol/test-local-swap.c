@@ -3,7 +3,7 @@
 //
 // local-swap=on: every thread of the server, nbdkit's own too, is an I/O flusher, which the
 // kernel does not make wait for the writeback that it itself has to serve; and the server is the
-// last that the kernel would kill.
+// last that the kernel would kill.  Nothing of this is for the command of --run.
 //
 // The kernel shows this only as bits among the flags in /proc/PID/stat. Which ones they are, a
 // test finds out by becoming an I/O flusher itself for a moment.
@@ -109,6 +109,25 @@ static void expect_one_line(int status, char *output)
     free(output);
 }
 
+// What the command of --run is given.
+static void expect_plain_command(unsigned long mask)
+{
+    unsigned long flags;
+    char *output, *end;
+    int status;
+
+    output = nbdkit_run(&status, "--unix", "-", "--run", "cat /proc/self/stat /proc/self/oom_score_adj",
+                        plugin_path(), "size=1M", "local-swap=on");
+    EXPECT(status == 0);
+    end = strrchr(output, ')');
+    EXPECT(end && sscanf(end, ") %*c %*d %*d %*d %*d %*d %lu", &flags) == 1);
+    end = strchr(end, '\n');
+    EXPECT(end);
+    if ((flags & mask) != 0 || strcmp(end, "\n0\n") != 0)
+        FAIL("flags %lx of %lx and an OOM score for the command:\n%s", flags & mask, mask, output);
+    free(output);
+}
+
 // Without the capability the server does not start, and says so before it goes into the background.
 static void expect_refusal(void)
 {
@@ -133,6 +152,7 @@ int main(void)
     if (flags != 0) {
         try_server("local-swap=on", flags, flags, true);
         try_server("local-swap=off", flags, 0, false);
+        expect_plain_command(flags);
     }
     expect_refusal();
     if (flags == 0)

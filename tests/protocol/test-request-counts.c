@@ -77,15 +77,33 @@ static void expect_requests(const char *part, const char *kind_name, struct expe
 }
 
 static void expect_all(const char *part, struct expected read, struct expected write,
-                       struct expected trim, uint64_t limit_hits)
+                       struct expected trim, struct expected block_status, uint64_t limit_hits)
 {
     expect_requests(part, "read", read);
     expect_requests(part, "write", write);
     expect_requests(part, "trim", trim);
+    expect_requests(part, "block_status", block_status);
     EXPECT(stats_number(part, "limit_hits") == limit_hits);
 }
 
-// 5 reads, 3 writes, 4 trims and zeros, and some that are none of these.
+static int ignore_extents(void *user_data, const char *context, uint64_t offset, uint32_t *entries,
+                          size_t nr_entries, int *error)
+{
+    (void)user_data;
+    (void)context;
+    (void)offset;
+    (void)entries;
+    (void)nr_entries;
+    (void)error;
+    return 0;
+}
+
+static void ask_for_block_status(struct nbd_handle *nbd, uint64_t bytes)
+{
+    NBD_OK(nbd_block_status(nbd, bytes, 0, (nbd_extent_callback){ignore_extents, NULL, NULL}, 0));
+}
+
+// 5 reads, 3 writes, 4 trims and zeros, 2 for block status, and some that are none of these.
 static void use_default_export(void)
 {
     struct nbd_handle *nbd = server_connect("");
@@ -101,6 +119,8 @@ static void use_default_export(void)
     NBD_OK(nbd_trim(nbd, 100, 100, 0));
     NBD_OK(nbd_zero(nbd, 8 * MiB, 0, 0));
     NBD_OK(nbd_zero(nbd, PAGE_BYTES, 0, LIBNBD_CMD_FLAG_FAST_ZERO));
+    ask_for_block_status(nbd, MiB);
+    ask_for_block_status(nbd, 8 * MiB);
     NBD_OK(nbd_flush(nbd, 0));
     NBD_OK(nbd_cache(nbd, PAGE_BYTES, 0, 0));
     server_disconnect(nbd);
@@ -127,6 +147,7 @@ int main(void)
     const struct expected reads = {5, 4 * PAGE_BYTES + 1, 0};
     const struct expected writes = {3, sizeof buffer + 512 + PAGE_BYTES, 0};
     const struct expected trims = {4, 10 * MiB + 100 + PAGE_BYTES, 0};
+    const struct expected block_statuses = {2, 9 * MiB, 0};
     const struct expected small_writes = {LIMIT_PAGES + 5, LIMIT_PAGES * PAGE_BYTES, 5};
     const struct expected small_trims = {1, PAGE_BYTES, 0};
     char *document;
@@ -135,24 +156,26 @@ int main(void)
     server_start("size=8M", "export=small:8M:65600", STATS_PARAMETER);
     free(stats_read());
     document = stats_read(); // reading the statistics is no request
-    expect_all(document, none, none, none, 0);
+    expect_all(document, none, none, none, none, 0);
     free(document);
 
     use_default_export();
     document = stats_read();
-    expect_all(find_export(document, ""), reads, writes, trims, 0);
-    expect_all(find_export(document, "small"), none, none, none, 0);
-    expect_all(document, reads, writes, trims, 0);
+    expect_all(find_export(document, ""), reads, writes, trims, block_statuses, 0);
+    expect_all(find_export(document, "small"), none, none, none, none, 0);
+    expect_all(document, reads, writes, trims, block_statuses, 0);
     free(document);
 
     use_small_export();
     document = stats_read();
-    expect_all(find_export(document, ""), reads, writes, trims, 0);
-    expect_all(find_export(document, "small"), none, small_writes, small_trims, 5);
+    expect_all(find_export(document, ""), reads, writes, trims, block_statuses, 0);
+    expect_all(find_export(document, "small"), none, small_writes, small_trims, none,
+               5);
     expect_all(document, reads,
                (struct expected){writes.requests + small_writes.requests,
                                  writes.bytes + small_writes.bytes, small_writes.failed},
-               (struct expected){trims.requests + 1, trims.bytes + PAGE_BYTES, 0}, 5);
+               (struct expected){trims.requests + 1, trims.bytes + PAGE_BYTES, 0}, block_statuses,
+               5);
     free(document);
     server_stop();
 }

@@ -4,6 +4,9 @@
 // stats-export=NAME: an export of that name holds the statistics, exact and read-only; another one,
 // NAME.prom, the same for Prometheus.
 
+#include <pthread.h>
+#include <time.h>
+
 #include "expect.h"
 #include "server.h"
 #include "shadow.h"
@@ -113,16 +116,70 @@ static void expect_read_only(const char *name)
     server_disconnect(nbd);
 }
 
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec time;
+
+    SYSTEM_OK(clock_gettime(clock, &time));
+    return time.tv_sec * UINT64_C(1000000000) + time.tv_nsec;
+}
+
+// Until the second is over; returns how many it read.
+static void *read_in_a_loop(void *until_ns)
+{
+    uintptr_t nr = 0;
+
+    while (clock_ns(CLOCK_MONOTONIC) < *(uint64_t *)until_ns) {
+        server_disconnect(server_connect(STATS_EXPORT));
+        nr++;
+    }
+    return (void *)nr;
+}
+
+// Each document is a walk of all that is stored, but clients who read in a loop do not burn a core.
+static void expect_bounded_cost(void)
+{
+    static uint8_t same[4 * MiB];
+    uint64_t start_ns, until_ns, server_ns, nr = 0;
+    pthread_t threads[4];
+    struct nbd_handle *nbd;
+    clockid_t server_clock;
+    void *nr_read;
+
+    server_start("size=4G", STATS_PARAMETER);
+    nbd = server_connect("");
+    memset(same, 'x', sizeof same);
+    for (uint64_t offset = 0; offset < 4 * GiB; offset += sizeof same)
+        NBD_OK(nbd_pwrite(nbd, same, sizeof same, offset, 0));
+    EXPECT(clock_getcpuclockid(server_process(), &server_clock) == 0);
+    server_ns = clock_ns(server_clock);
+    start_ns = clock_ns(CLOCK_MONOTONIC);
+    until_ns = start_ns + UINT64_C(2000000000);
+    for (size_t i = 0; i < 4; i++)
+        EXPECT(pthread_create(&threads[i], NULL, read_in_a_loop, &until_ns) == 0);
+    for (size_t i = 0; i < 4; i++) {
+        EXPECT(pthread_join(threads[i], &nr_read) == 0);
+        nr += (uintptr_t)nr_read;
+    }
+    server_ns = clock_ns(server_clock) - server_ns;
+    start_ns = clock_ns(CLOCK_MONOTONIC) - start_ns;
+    printf("%d documents in %.1f s, for %.0f ms of the server's CPU\n", (int)nr, start_ns / 1e9,
+           server_ns / 1e6);
+    EXPECT(nr > 0);
+    EXPECT(server_ns < start_ns / 3);
+    server_disconnect(nbd);
+    server_stop();
+}
+
+// Without stats-export= it is a name as any other.
 static void expect_no_special_name(void)
 {
     struct shadow disk;
 
-    server_start("size=1M");
-    shadow_init(&disk, server_connect(""));
-    shadow_write(&disk, 0, disk.size, CONTENT_MIXED, 0);
-    server_disconnect(disk.nbd);
-    disk.nbd = server_connect(STATS_EXPORT);
+    server_start("export=" STATS_EXPORT ":1M");
+    shadow_init(&disk, server_connect(STATS_EXPORT));
     EXPECT(nbd_get_size(disk.nbd) == (int64_t)disk.size);
+    shadow_write(&disk, 0, disk.size, CONTENT_MIXED, 0);
     shadow_compare_all(&disk);
     server_disconnect(disk.nbd);
     shadow_fini(&disk);
@@ -149,4 +206,5 @@ int main(void)
     server_stop();
 
     expect_no_special_name();
+    expect_bounded_cost();
 }

@@ -266,6 +266,67 @@ START_TEST(the_extents_of_the_largest_device_are_walked_by_what_it_holds)
 }
 END_TEST
 
+static int count_reports(void *nr_reports, uint64_t offset, uint64_t bytes, bool is_hole)
+{
+    (void)offset;
+    (void)bytes;
+    (void)is_hole;
+    ++*(int *)nr_reports;
+    return 0;
+}
+
+START_TEST(an_extent_is_reported_once_however_many_leaves_it_has)
+{
+    int nr_reports = 0;
+
+    start_device(8 * LEAF_BYTES, MiB, &zr_codec_lz4);
+    write_both(2 * LEAF_BYTES, 3 * LEAF_BYTES, CONTENT_SAME);
+    ck_assert_int_eq(zr_device_extents(device, device->size_bytes, 0, count_reports, &nr_reports), 0);
+    ck_assert_int_eq(nr_reports, 3);
+    end_device();
+}
+END_TEST
+
+struct cover {
+    uint64_t next;
+    int nr_data_extents;
+};
+
+static int add_to_cover(void *opaque, uint64_t offset, uint64_t bytes, bool is_hole)
+{
+    struct cover *cover = opaque;
+
+    ck_assert_uint_eq(offset, cover->next);
+    cover->next += bytes;
+    cover->nr_data_extents += !is_hole;
+    return 0;
+}
+
+START_TEST(a_walk_for_extents_ends_after_so_many_leaves_and_goes_on_from_there)
+{
+    const int nr_leaves = 200;
+    struct cover cover = {0};
+    uint64_t before;
+    int nr_walks;
+
+    start_device(nr_leaves * LEAF_BYTES, 16 * MiB, &zr_codec_lz4);
+    for (int i = 0; i < nr_leaves; i++) {
+        ck_assert_int_eq(zr_device_write(device, "x", 1, i * LEAF_BYTES + 7 * PAGE_BYTES), 0);
+    }
+    for (nr_walks = 0; cover.next < device->size_bytes; nr_walks++) {
+        before = cover.next;
+        ck_assert_int_eq(zr_device_extents(device, device->size_bytes - before, before, add_to_cover,
+                                           &cover),
+                         0);
+        ck_assert_uint_gt(cover.next, before);
+        ck_assert_uint_le(cover.next - before, 64 * LEAF_BYTES);
+    }
+    ck_assert_int_eq(nr_walks, (nr_leaves + 63) / 64);
+    ck_assert_int_eq(cover.nr_data_extents, nr_leaves);
+    end_device();
+}
+END_TEST
+
 // One page comes and goes, and its leaf with it.
 static void *write_and_trim(void *must_stop)
 {
@@ -326,4 +387,6 @@ UNIT_MAIN("device", any_sequence_of_requests_reads_back_as_from_a_buffer,
           what_is_overwritten_or_zeroed_is_freed, no_request_allocates_from_the_heap,
           extents_stop_when_the_report_says_so,
           the_extents_of_the_largest_device_are_walked_by_what_it_holds,
+          an_extent_is_reported_once_however_many_leaves_it_has,
+          a_walk_for_extents_ends_after_so_many_leaves_and_goes_on_from_there,
           extents_cover_their_range_also_while_leaves_come_and_go)

@@ -167,7 +167,27 @@ START_TEST(a_decimal_integer_is_parsed_or_refused)
 }
 END_TEST
 
+START_TEST(a_switch_takes_the_words_of_nbdkit)
+{
+    static const char *const on[] = {"on", "true", "yes", "1", "t", "y", "ON", "True", "yEs", "T", "Y"};
+    static const char *const off[] = {"off", "false", "no", "0", "f", "n", "OFF", "False", "nO", "F", "N"};
+    static const char *const neither[] = {"",   " ",  "o",   "of",  "onn", "on ", " on", "2", "00",
+                                          "01", "-1", "tru", "yess", "nope", "enabled"};
+    bool value;
+
+    for (size_t i = 0; i < NR_OF(on); i++) {
+        ck_assert_msg(zr_parse_bool(on[i], &value) == 0 && value, "\"%s\"", on[i]);
+    }
+    for (size_t i = 0; i < NR_OF(off); i++) {
+        ck_assert_msg(zr_parse_bool(off[i], &value) == 0 && !value, "\"%s\"", off[i]);
+    }
+    for (size_t i = 0; i < NR_OF(neither); i++) {
+        ck_assert_msg(zr_parse_bool(neither[i], &value) == -EINVAL, "\"%s\"", neither[i]);
+    }
+}
+END_TEST
+
 UNIT_MAIN("parse", a_number_alone_is_a_size_in_bytes, a_suffix_in_either_case_multiplies_it,
           the_largest_size_of_each_suffix_fits_and_one_more_is_out_of_range,
           a_negative_size_is_out_of_range, what_is_no_size_is_refused_and_leaves_the_result_alone,
-          a_decimal_integer_is_parsed_or_refused)
+          a_decimal_integer_is_parsed_or_refused, a_switch_takes_the_words_of_nbdkit)

@@ -21,7 +21,7 @@ static bool has_leaf(uint64_t slot)
 static uint64_t next_leaf(uint64_t slot)
 {
     zr_rcu_read_lock();
-    slot = zr_slot_table_next_leaf(&table, slot);
+    slot = zr_slot_table_next_leaf(&table, slot, table.nr_slots);
     zr_rcu_read_unlock();
     return slot;
 }
