@@ -21,7 +21,7 @@ struct zr_page_source {
     size_t nr_ranges, range; // range: the current one
     struct zr_address_range {
         uint64_t start, end;
-    } * ranges;
+    } *ranges;
 };
 
 // name: a number is a process, all else a file.  It must stay.
