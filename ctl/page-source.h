@@ -33,7 +33,7 @@ struct zr_page_source {
         // What is mapped, if that is shared memory (shmem): its pages may be mapped more than once.
         bool is_shmem;
         uint64_t device, inode, offset;
-    } * ranges;
+    } *ranges;
 };
 
 // name: a number is a process, all else a file.  It must stay.

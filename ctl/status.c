@@ -115,14 +115,8 @@ static void add_row(struct zr_table *table, const struct json_object *document,
     const char *algorithm = zr_statistics_text(document, "/compression");
     char ratio[ZR_HUMAN_BYTES];
 
-#define OF_SERVER(path)                                                                            \
-    {                                                                                              \
-        .number = is_all ? zr_statistics_number(document, path) : ZR_ABSENT                        \
-    }
-#define OF_ROW(path)                                                                               \
-    {                                                                                              \
-        .number = zr_statistics_number(object, path)                                               \
-    }
+#define OF_SERVER(path) {.number = is_all ? zr_statistics_number(document, path) : ZR_ABSENT}
+#define OF_ROW(path) {.number = zr_statistics_number(object, path)}
     const struct zr_cell cells[NR_COLUMNS] = {
         [NAME] = {.text = name},
         [DISKSIZE] = OF_ROW("/disksize"),

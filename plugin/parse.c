@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 int zr_parse_size(const char *text, uint64_t *bytes)
 {

@@ -23,7 +23,7 @@ logs=$cache/logs/$test_name
 # The commands that a test needs, each with the Debian package it is in.
 requirements=(
     nbdkit:nbdkit nbdcopy:libnbd-bin qemu-system-x86_64:qemu-system-x86 gcc:gcc dpkg-deb:dpkg ldd:libc-bin
-    apt-get:apt flock:util-linux
+    apt-get:apt flock:util-linux xz:xz-utils
 )
 
 # How much more memory a server may hold after its guest's program has ended

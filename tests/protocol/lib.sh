@@ -1,6 +1,6 @@
+# shellcheck shell=bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright the zramswap authors
-# shellcheck shell=bash
 #
 # What the tests that are scripts share: a folder of their own, and servers that end with them.
 #
@@ -10,6 +10,14 @@
 # shellcheck disable=SC2034 # for the tests
 plugin=$(realpath "${ZRAMSWAP_PLUGIN:-./zramswap.so}")
 folder=$(mktemp -d)
+# Another user's server may not get at the tree, if that is below /root: what a sanitizer reads goes along.
+for options in LSAN_OPTIONS TSAN_OPTIONS; do
+    file=${!options-}
+    file=${file##*suppressions=}
+    [[ -n $file ]] || continue
+    cp "$file" "$folder/$options"
+    export "$options=${!options%"$file"}$folder/$options"
+done
 declare -A servers # name: process
 as=()              # what runs a server as another user
 listen=()          # where it listens, if not on the socket $folder/NAME
