@@ -15,8 +15,8 @@
 //
 // The backlog is bounded by the pool's limit, since it is counted as used until it is freed; a
 // writer that finds the pool full drains first (zr_deferred_free_drain).  Nothing is locked while a
-// drainer frees what it popped.  Another drainer pops what was handed over since; if nothing was, it
-// waits until the first has freed its next slice.
+// drainer frees what it popped.  Another drainer pops what was handed over since; if nothing was,
+// it waits until the first has freed its next slice.
 //
 // Threads: all calls but create and destroy may overlap.
 // Source of the idea: Linux series "zram: defer zs_free() in swap slot free notification path"; its

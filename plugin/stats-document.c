@@ -28,10 +28,7 @@ struct zr_stats_edition {
     struct text text;
 };
 
-#define EDITION                                                                                    \
-    {                                                                                              \
-        .lock = PTHREAD_MUTEX_INITIALIZER, .is_done = PTHREAD_COND_INITIALIZER                     \
-    }
+#define EDITION {.lock = PTHREAD_MUTEX_INITIALIZER, .is_done = PTHREAD_COND_INITIALIZER}
 
 static struct zr_stats_edition json = EDITION, prometheus = EDITION;
 

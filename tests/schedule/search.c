@@ -33,7 +33,7 @@ static struct shared {
     struct zs_totals totals;
     char message[512];
     struct found found;
-} * shared;
+} *shared;
 
 static struct zs_workload work;
 static struct zs_schedule schedule;
