@@ -101,7 +101,7 @@ static uint64_t count_chunks(const struct zr_slot_table *table)
     for (slot = 0; slot < table->nr_root_entries; slot++) {
         nr_chunks += table->root[slot] != 0;
     }
-    for (slot = 0; (slot = zr_slot_table_next_leaf(table, slot)) < table->nr_slots;
+    for (slot = 0; (slot = zr_slot_table_next_leaf(table, slot, table->nr_slots)) < table->nr_slots;
          slot += ZR_LEAF_SLOTS) {
         nr_chunks += zr_slot_table_leaf(table, slot) != NULL;
     }
