@@ -183,6 +183,14 @@ NOTHING(__tsan_func_exit)
         (void)order, (void)failure;                                                                \
         return __atomic_compare_exchange_n(p, expected, value, 0, __ATOMIC_SEQ_CST,                \
                                            __ATOMIC_SEQ_CST);                                      \
+    }                                                                                              \
+    type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type expected, type value,   \
+                                                    int order, int failure);                       \
+    type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type expected, type value,   \
+                                                    int order, int failure)                        \
+    {                                                                                              \
+        __tsan_atomic##bits##_compare_exchange_strong(p, &expected, value, order, failure);        \
+        return expected;                                                                           \
     }
 ATOMIC(8, uint8_t)
 ATOMIC(16, uint16_t)

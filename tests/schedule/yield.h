@@ -22,12 +22,29 @@
 
 // ---- Atomics: the operand is evaluated, then the step, then the access
 
+#ifdef __clang__
+#define ZS_DO_LOAD __c11_atomic_load
+#define ZS_DO_STORE __c11_atomic_store
+#define ZS_DO_EXCHANGE __c11_atomic_exchange
+#define ZS_DO_ADD __c11_atomic_fetch_add
+#define ZS_DO_SUB __c11_atomic_fetch_sub
+#define ZS_DO_EXCHANGE_IF __c11_atomic_compare_exchange_strong
+#else
+#define ZS_DO_LOAD __atomic_load_n
+#define ZS_DO_STORE __atomic_store_n
+#define ZS_DO_EXCHANGE __atomic_exchange_n
+#define ZS_DO_ADD __atomic_fetch_add
+#define ZS_DO_SUB __atomic_fetch_sub
+#define ZS_DO_EXCHANGE_IF(p, e, v, success, failure)                                               \
+    __atomic_compare_exchange_n(p, e, v, 0, success, failure)
+#endif
+
 #undef atomic_load_explicit
 #define atomic_load_explicit(pointer, order)                                                       \
     __extension__({                                                                                \
         __auto_type zs_p = (pointer);                                                              \
         bool zs_is_tracked = zs_access(ZS_LOAD, (const void *)zs_p, ZS_HERE);                      \
-        uint64_t zs_v = __atomic_load_n(zs_p, order);                                              \
+        uint64_t zs_v = ZS_DO_LOAD(zs_p, order);                                                   \
         (__typeof__((void)0, *zs_p))(zs_is_tracked ? zs_loaded((const void *)zs_p, zs_v, order)    \
                                                    : zs_v);                                        \
     })
@@ -37,8 +54,8 @@
         __auto_type zs_p = (pointer);                                                              \
         __typeof__((void)0, *zs_p) zs_v = (value);                                                 \
         bool zs_is_tracked = zs_access(ZS_STORE, (const void *)zs_p, ZS_HERE);                     \
-        uint64_t zs_old = __atomic_load_n(zs_p, __ATOMIC_RELAXED);                                 \
-        __atomic_store_n(zs_p, zs_v, order);                                                       \
+        uint64_t zs_old = ZS_DO_LOAD(zs_p, __ATOMIC_RELAXED);                                      \
+        ZS_DO_STORE(zs_p, zs_v, order);                                                            \
         if (zs_is_tracked) {                                                                       \
             zs_stored((const void *)zs_p, zs_old, zs_v, order, false);                             \
         }                                                                                          \
@@ -50,17 +67,17 @@
         bool zs_is_tracked = zs_access(ZS_STORE, (const void *)zs_p, ZS_HERE);                     \
         __auto_type zs_old = builtin(zs_p, zs_v, order);                                           \
         if (zs_is_tracked) {                                                                       \
-            zs_stored((const void *)zs_p, zs_old, __atomic_load_n(zs_p, __ATOMIC_RELAXED), order,  \
+            zs_stored((const void *)zs_p, zs_old, ZS_DO_LOAD(zs_p, __ATOMIC_RELAXED), order,       \
                       true);                                                                       \
         }                                                                                          \
         zs_old;                                                                                    \
     })
 #undef atomic_exchange_explicit
-#define atomic_exchange_explicit(p, v, order) ZS_MODIFY(__atomic_exchange_n, p, v, order)
+#define atomic_exchange_explicit(p, v, order) ZS_MODIFY(ZS_DO_EXCHANGE, p, v, order)
 #undef atomic_fetch_add_explicit
-#define atomic_fetch_add_explicit(p, v, order) ZS_MODIFY(__atomic_fetch_add, p, v, order)
+#define atomic_fetch_add_explicit(p, v, order) ZS_MODIFY(ZS_DO_ADD, p, v, order)
 #undef atomic_fetch_sub_explicit
-#define atomic_fetch_sub_explicit(p, v, order) ZS_MODIFY(__atomic_fetch_sub, p, v, order)
+#define atomic_fetch_sub_explicit(p, v, order) ZS_MODIFY(ZS_DO_SUB, p, v, order)
 // fails: as a weak one may, without a reason.
 #define ZS_EXCHANGE_IF(pointer, expected, desired, success, failure, fails)                        \
     __extension__({                                                                                \
@@ -68,13 +85,13 @@
         __auto_type zs_e = (expected);                                                             \
         uint64_t zs_v = (desired);                                                                 \
         bool zs_is_tracked = zs_access(ZS_STORE, (const void *)zs_p, ZS_HERE);                     \
-        uint64_t zs_old = __atomic_load_n(zs_p, failure);                                          \
+        uint64_t zs_old = ZS_DO_LOAD(zs_p, failure);                                               \
         zs_expects((const void *)zs_p, *zs_e);                                                     \
         bool zs_done = false;                                                                      \
         if (fails) {                                                                               \
             *zs_e = zs_old;                                                                        \
         } else {                                                                                   \
-            zs_done = __atomic_compare_exchange_n(zs_p, zs_e, zs_v, 0, success, failure);          \
+            zs_done = ZS_DO_EXCHANGE_IF(zs_p, zs_e, zs_v, success, failure);                       \
         }                                                                                          \
         if (zs_is_tracked && zs_done) {                                                            \
             zs_stored((const void *)zs_p, zs_old, zs_v, success, true);                            \
