@@ -4,11 +4,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifndef OPEN_SPANS       // tests/schedule/small.h has other sizes
 #define OPEN_SPANS 128   // opened at a time: 16 MiB, so that the system call is rare
-#define FREE_BATCH 1024  // handles grouped by class at a time
+#define FREE_BATCH 512   // handles grouped by class at a time: a chunk of them
 #define FREE_PER_LOCK 64 // freed under one hold of a class lock, a microsecond or less
 #define PIECE_PAGES 4    // OS pages that a new object takes at once; a copy takes just its own
 #endif
@@ -267,35 +269,45 @@ static void put_emptied_spans(struct zr_pool *pool, struct cds_list_head *emptie
     pthread_mutex_unlock(&pool->span_lock);
 }
 
+// A span that has none holds no object: stop a double free as zr_span_put does.
+static uint8_t class_of_object(const struct zr_pool *pool, zr_handle handle)
+{
+    uint32_t class_nr = zr_span_class(zr_pool_span_of(pool, handle));
+
+    if (class_nr >= pool->classes.nr_classes) {
+        fprintf(stderr, "zramswap: object at %llu of a free span freed\n",
+                (unsigned long long)zr_handle_offset_bytes(handle));
+        abort();
+    }
+    return (uint8_t)class_nr;
+}
+
 // Counting sort by class, then one pass per class with its lock held.
 static void free_batch(struct zr_pool *pool, const uint64_t *words, size_t nr_words,
                        struct cds_list_head *emptied)
 {
     uint16_t start[ZR_NR_CLASSES_MAX + 1] = {0};
     uint8_t class_of[FREE_BATCH];
-    zr_handle sorted[FREE_BATCH];
+    zr_handle handles[FREE_BATCH], sorted[FREE_BATCH];
+    size_t nr_handles = 0, i;
     uint32_t class_nr;
-    size_t i;
 
     // start[c + 1] counts class c; the prefix sum makes start[c] the first place of class c.
     for (i = 0; i < nr_words; i++) {
         zr_handle handle = zr_handle_of_word(words[i]);
 
         if (zr_handle_has_object(handle)) {
-            class_of[i] = (uint8_t)zr_span_class(zr_pool_span_of(pool, handle));
-            start[class_of[i] + 1]++;
+            handles[nr_handles] = handle;
+            class_of[nr_handles] = class_of_object(pool, handle);
+            start[class_of[nr_handles++] + 1]++;
         }
     }
     for (class_nr = 0; class_nr < pool->classes.nr_classes; class_nr++) {
         start[class_nr + 1] = (uint16_t)(start[class_nr + 1] + start[class_nr]);
     }
     // Placing moves each start to its end, which is where the next class starts.
-    for (i = 0; i < nr_words; i++) {
-        zr_handle handle = zr_handle_of_word(words[i]);
-
-        if (zr_handle_has_object(handle)) {
-            sorted[start[class_of[i]]++] = handle;
-        }
+    for (i = 0; i < nr_handles; i++) {
+        sorted[start[class_of[i]]++] = handles[i];
     }
     for (class_nr = 0, i = 0; class_nr < pool->classes.nr_classes; class_nr++) {
         struct zr_pool_class *class = &pool->class[class_nr];
