@@ -3,7 +3,7 @@
 //
 // ENOMEM from the kernel: a real nbdkit with less and less address space, and, locked in memory,
 // with less and less of RLIMIT_MEMLOCK. Either it refuses to start, or requests are refused, and
-// whatever was acknowledged reads back right.
+// whatever was acknowledged reads back right, but where nbdkit itself has no memory for a read.
 //
 // Where address space ends at a thread's first request, glibc or liburcu may have nothing left for
 // that thread's registration; both end the process then. Counted, and shown.
@@ -25,8 +25,11 @@
 #define LEAST_LOCKED_BYTES (1 * MiB) // far too little
 #define LIBRARY_GAVE_UP 127 // the exit status of glibc's loader
 
+// What nbdkit says when a thread of its gets no buffer for a request.
+#define NO_BUFFER "threadlocal_buffer"
+
 struct tally {
-    unsigned nr_refused, nr_served, nr_failed_requests, nr_gave_up;
+    unsigned nr_refused, nr_served, nr_failed_requests, nr_no_buffer, nr_gave_up;
 };
 
 static bool gave_up(int status)
@@ -52,10 +55,33 @@ static bool starts_within(int resource, uint64_t limit_bytes, const char *lock, 
     return has_started;
 }
 
+static unsigned count(const char *text, const char *what)
+{
+    unsigned nr = 0;
+
+    for (; (text = strstr(text, what)); text++)
+        nr++;
+    return nr;
+}
+
+// A read may have failed because nbdkit had no buffer for it, and says so; no other one may.
+static void expect_reads_refused_by_nbdkit_only(const struct workload *workload,
+                                                const char *messages)
+{
+    if (strstr(messages, ": read of "))
+        FAIL("the plugin has refused a read:\n%s", messages);
+    if (workload->nr_no_buffer > count(messages, NO_BUFFER))
+        FAIL("%u reads failed, and nbdkit does not say that often that it had no buffer:\n%s",
+             workload->nr_no_buffer, messages);
+}
+
 static void run(int resource, uint64_t limit_bytes, const char *lock, const char *user,
                 struct tally *tally)
 {
-    struct workload workload = {.bytes = DISK_BYTES};
+    struct workload workload = {
+        .bytes = DISK_BYTES,
+        .is_nbdkit_short = limit_bytes != RLIM_INFINITY,
+    };
     char *messages;
     int status;
 
@@ -75,9 +101,11 @@ static void run(int resource, uint64_t limit_bytes, const char *lock, const char
     else if (resource == RLIMIT_MEMLOCK && limit_bytes == LEAST_LOCKED_BYTES &&
              !strstr(messages, "mlock=on"))
         FAIL("it does not say that it cannot be locked:\n%s", messages);
+    expect_reads_refused_by_nbdkit_only(&workload, messages);
     tally->nr_refused += !workload.is_served;
     tally->nr_served += workload.is_served;
     tally->nr_failed_requests += workload.nr_refused;
+    tally->nr_no_buffer += workload.nr_no_buffer;
     free(messages);
 }
 
@@ -94,9 +122,9 @@ static void sweep(const char *name, int resource, uint64_t from, uint64_t to, co
     }
     run(resource, RLIM_INFINITY, lock, user, &tally);
     printf("%s, %" PRIu64 " to %" PRIu64 " MiB: %u did not start, %u served, %u requests refused, "
-           "%u ended by glibc or liburcu\n",
+           "%u reads without a buffer of nbdkit's, %u ended by glibc or liburcu\n",
            name, from / MiB, to / MiB, tally.nr_refused, tally.nr_served,
-           tally.nr_failed_requests, tally.nr_gave_up);
+           tally.nr_failed_requests, tally.nr_no_buffer, tally.nr_gave_up);
     fflush(stdout);
     EXPECT(tally.nr_refused > 0 && tally.nr_served > 0);
 }

@@ -23,25 +23,33 @@ static bool is_gone(struct disk *disk)
     return !disk->nbd || nbd_aio_is_dead(disk->nbd) || nbd_aio_is_closed(disk->nbd);
 }
 
-static void expect_content(struct disk *disk, uint64_t offset, uint64_t bytes)
+// The plugin's reads need no memory, so they must work whatever fails.  nbdkit's buffer does: each of
+// its threads has one as long as the longest request that it has met.  A shorter one may do.
+static void expect_content(struct disk *disk, uint64_t offset, uint64_t bytes,
+                           struct workload *workload)
 {
     static uint8_t buffer[REQUEST_BYTES];
 
     if (is_gone(disk))
         return;
-    // A read needs no memory, so it must work whatever fails.
-    if (nbd_pread(disk->nbd, buffer, bytes, offset, 0) == -1) {
-        if (!is_gone(disk))
-            FAIL("read at %" PRIu64 " of \"%s\": %s", offset, disk->name, nbd_get_error());
-    } else if (memcmp(buffer, disk->shadow + offset, bytes) != 0) {
-        FAIL("\"%s\" at %" PRIu64 " is not what was stored", disk->name, offset);
+    if (nbd_pread(disk->nbd, buffer, bytes, offset, 0) == 0) {
+        if (memcmp(buffer, disk->shadow + offset, bytes) != 0)
+            FAIL("\"%s\" at %" PRIu64 " is not what was stored", disk->name, offset);
+    } else if (is_gone(disk)) {
+        return;
+    } else if (!workload->is_nbdkit_short || nbd_get_errno() != ENOMEM) {
+        FAIL("read at %" PRIu64 " of \"%s\": %s", offset, disk->name, nbd_get_error());
+    } else {
+        workload->nr_no_buffer++;
+        for (uint64_t page = 0; bytes > PAGE_BYTES && page < bytes; page += PAGE_BYTES)
+            expect_content(disk, offset + page, PAGE_BYTES, workload);
     }
 }
 
-static void compare(struct disk *disk)
+static void compare(struct disk *disk, struct workload *workload)
 {
     for (uint64_t offset = 0; offset < disk->bytes; offset += REQUEST_BYTES)
-        expect_content(disk, offset, REQUEST_BYTES);
+        expect_content(disk, offset, REQUEST_BYTES, workload);
 }
 
 // A write that fails must have changed nothing: it lies within an aligned 2 MiB.
@@ -58,7 +66,7 @@ static void write_some(struct disk *disk, uint64_t offset, uint64_t bytes, enum 
         return;
     }
     workload->nr_refused++;
-    expect_content(disk, offset / REQUEST_BYTES * REQUEST_BYTES, REQUEST_BYTES);
+    expect_content(disk, offset / REQUEST_BYTES * REQUEST_BYTES, REQUEST_BYTES, workload);
 }
 
 static void trim(struct disk *disk, uint64_t offset, uint64_t bytes, struct workload *workload)
@@ -127,7 +135,7 @@ static void change(struct disk *disk, struct workload *workload)
     // Past the limit, which the disks share.
     for (uint64_t offset = 0; offset < disk->bytes; offset += REQUEST_BYTES)
         write_some(disk, offset, REQUEST_BYTES, CONTENT_RANDOM, workload);
-    compare(disk);
+    compare(disk, workload);
     trim(disk, 0, disk->bytes / 2, workload);
     write_some(disk, 0, REQUEST_BYTES, CONTENT_HALF_TEXT, workload);
 }
@@ -148,7 +156,7 @@ void workload_run(struct workload *workload)
         change(&disks[i], workload);
     usleep(workload->await_us);
     for (int i = 0; i < 2; i++) {
-        compare(&disks[i]);
+        compare(&disks[i], workload);
         if (disks[i].nbd)
             nbd_close(disks[i].nbd);
         free(disks[i].shadow);
