@@ -22,6 +22,7 @@
 
 #define DISK_BYTES (8 * MiB)
 #define NR_STEPS 16
+#define RUN_SECONDS 120 // for one of some forty servers, in an emulated guest on a busy machine
 #define LEAST_LOCKED_BYTES (1 * MiB) // far too little
 #define LIBRARY_GAVE_UP 127 // the exit status of glibc's loader
 
@@ -85,6 +86,7 @@ static void run(int resource, uint64_t limit_bytes, const char *lock, const char
     char *messages;
     int status;
 
+    alarm(RUN_SECONDS);
     if (starts_within(resource, limit_bytes, lock, user, &status)) {
         workload_run(&workload);
         status = server_end();
