@@ -87,6 +87,8 @@ static void run(int resource, uint64_t limit_bytes, const char *lock, const char
     int status;
 
     alarm(RUN_SECONDS);
+    printf("limit %" PRIu64 "\n", limit_bytes); // the last line is the one that failed
+    fflush(stdout);
     if (starts_within(resource, limit_bytes, lock, user, &status)) {
         workload_run(&workload);
         status = server_end();
