@@ -22,7 +22,7 @@
 
 #define DISK_BYTES (8 * MiB)
 #define NR_STEPS 16
-#define RUN_SECONDS 120 // for one of some forty servers, in an emulated guest on a busy machine
+#define RUN_SECONDS 240 // for one of some forty servers, in an emulated guest on a busy machine
 #define LEAST_LOCKED_BYTES (1 * MiB) // far too little
 #define LIBRARY_GAVE_UP 127 // the exit status of glibc's loader
 
