@@ -288,7 +288,8 @@ static void free_batch(struct zr_pool *pool, const uint64_t *words, size_t nr_wo
 {
     uint16_t start[ZR_NR_CLASSES_MAX + 1] = {0};
     uint8_t class_of[FREE_BATCH];
-    zr_handle handles[FREE_BATCH], sorted[FREE_BATCH];
+    zr_handle handles[FREE_BATCH];
+    zr_handle sorted[FREE_BATCH] = {0}; // gcc's analyzer does not see that all places are taken
     size_t nr_handles = 0, i;
     uint32_t class_nr;
 

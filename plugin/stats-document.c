@@ -21,7 +21,7 @@ struct text {
 struct zr_stats_edition {
     pthread_mutex_t lock;
     pthread_cond_t is_done;
-    bool is_being_made;
+    bool is_being_made, is_over;
     uint64_t nr_begun, nr_done;
     uint64_t next_ns; // when the next may begin
     int rc;           // of the last one
@@ -126,6 +126,7 @@ static void make_edition(const struct zr_stats_document *document, struct zr_ser
     struct zr_stats_edition *edition = document->edition;
     struct text text = {0};
     uint64_t pause_ns;
+    bool is_over;
     int rc;
 
     edition->is_being_made = true;
@@ -133,10 +134,11 @@ static void make_edition(const struct zr_stats_document *document, struct zr_ser
     sleep_until(edition->next_ns); // only who makes one uses this
     pthread_mutex_lock(&edition->lock);
     edition->nr_begun++;
+    is_over = edition->is_over;
     pthread_mutex_unlock(&edition->lock);
 
     pause_ns = cpu_ns();
-    rc = zr_stats_document_make(document, server, &text.start, &text.bytes);
+    rc = is_over ? -ESHUTDOWN : zr_stats_document_make(document, server, &text.start, &text.bytes);
     pause_ns = PAUSE_FACTOR * (cpu_ns() - pause_ns);
 
     pthread_mutex_lock(&edition->lock);
@@ -147,6 +149,22 @@ static void make_edition(const struct zr_stats_document *document, struct zr_ser
     edition->nr_done = edition->nr_begun;
     edition->is_being_made = false;
     pthread_cond_broadcast(&edition->is_done);
+}
+
+void zr_stats_documents_end(void)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof documents / sizeof documents[0]; i++) {
+        struct zr_stats_edition *edition = documents[i].edition;
+
+        pthread_mutex_lock(&edition->lock);
+        edition->is_over = true;
+        while (edition->is_being_made) {
+            pthread_cond_wait(&edition->is_done, &edition->lock);
+        }
+        pthread_mutex_unlock(&edition->lock);
+    }
 }
 
 int zr_stats_document_get(const struct zr_stats_document *document, struct zr_server *server,

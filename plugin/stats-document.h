@@ -31,4 +31,8 @@ int zr_stats_document_make(const struct zr_stats_document *document, struct zr_s
 int zr_stats_document_get(const struct zr_stats_document *document, struct zr_server *server,
                           char **text, size_t *text_bytes);
 
+// Before the server goes: waits for documents that are being made, a second at most, and from then
+// on get fails with -ESHUTDOWN.
+void zr_stats_documents_end(void);
+
 #endif

@@ -246,8 +246,10 @@ static int zramswap_after_fork(void)
     return rc < 0 ? -1 : 0;
 }
 
+// A connection that is just being opened does not keep nbdkit from ending.
 static void zramswap_cleanup(void)
 {
+    zr_stats_documents_end();
     zr_server_fini(&server);
 }
 

@@ -65,7 +65,7 @@ static pid_t use_as_another(const char *export, bool writes)
 
 static void check_bound(void)
 {
-    struct nbd_handle *first, *second;
+    struct nbd_handle *others[3], *first, *second;
     char self[40];
     int status;
     pid_t pid;
@@ -106,8 +106,10 @@ static void check_bound(void)
     nbd_close(first);
     first = server_connect("one");
     for (int i = 0; i < 3; i++)
-        (void)server_connect("any"); // until the end of this process
+        others[i] = server_connect("any");
     EXPECT(stats_now("connections") == 4);
+    for (int i = 0; i < 3; i++)
+        server_disconnect(others[i]);
     server_disconnect(first);
     server_kill();
     expect_nothing_said("with as many connections as allowed");
@@ -145,13 +147,14 @@ static void check_second_client(void)
 // The client is on nbdkit's standard input then.
 static void check_stdin(void)
 {
-    struct nbd_handle *nbd = nbd_create();
+    struct nbd_handle *nbd;
     const char *const arguments[] = {"nbdkit", "-s", plugin_path(), "size=1M", NULL};
     FILE *messages = tmpfile();
 
     if (server_is_instrumented())
         return;
-    EXPECT(messages);
+    nbd = nbd_create();
+    EXPECT(messages && nbd);
     SYSTEM_OK(dup2(fileno(messages), STDERR_FILENO));
     NBD_OK(nbd_connect_command(nbd, (char **)arguments));
     NBD_OK(nbd_pwrite(nbd, page, sizeof page, 0, 0));

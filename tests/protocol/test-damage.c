@@ -5,6 +5,7 @@
 // data, and nothing else is lost. Says how many it flipped.
 
 #include <stdbool.h>
+#include <unistd.h>
 
 #include "expect.h"
 #include "memory.h"
@@ -28,10 +29,15 @@ static void make_pages(struct shadow *disk, uint8_t *key)
                       repeated_page * PAGE_BYTES, 0));
 }
 
+// Where it will stay: once the compactor has moved what it wants to.
 static uint64_t find(const uint8_t *bytes)
 {
-    uint64_t where;
+    uint64_t where, nr_moved;
 
+    do {
+        nr_moved = stats_now("pages_compacted");
+        sleep(1);
+    } while (stats_now("pages_compacted") != nr_moved);
     if (memory_count_in_store(bytes, KEY_BYTES, &where) != 1)
         FAIL("what is stored is not found in the store: this test sees nothing");
     return where;
