@@ -262,7 +262,13 @@ static void put_emptied_spans(struct zr_pool *pool, struct cds_list_head *emptie
     pthread_mutex_lock(&pool->span_lock);
     cds_list_for_each_entry_safe(span, next, emptied, node)
     {
-        cds_list_move(&span->node, &pool->warm);
+        // Those with all their memory are used first: the system may refuse what the others lack.
+        cds_list_del(&span->node);
+        if (zr_span_backed(span) == ZR_SPAN_ALL_PAGES) {
+            cds_list_add(&span->node, &pool->warm);
+        } else {
+            cds_list_add_tail(&span->node, &pool->warm);
+        }
         pool->nr_used_spans--;
         pool->nr_warm_spans++;
     }

@@ -74,7 +74,9 @@ static void strict_overcommit(void)
     if (mode != 2 || commit_kib * 1024 >= DISK_BYTES)
         SKIP("vm.overcommit_memory is not 2, or the machine has more than the disk may take");
     server_start("size=1G");
-    nbd = server_connect("");
+    nbd = server_try_connect("");
+    if (!nbd)
+        FAIL("no connection: %s; the server says: %s", nbd_get_error(), server_take_messages());
     for (unsigned round = 0; round < 2; round++) {
         uint64_t end = fill(nbd, round);
 
