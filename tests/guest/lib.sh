@@ -23,7 +23,7 @@ logs=$cache/logs/$test_name
 # The commands that a test needs, each with the Debian package it is in.
 requirements=(
     nbdkit:nbdkit nbdcopy:libnbd-bin qemu-system-x86_64:qemu-system-x86 gcc:gcc dpkg-deb:dpkg ldd:libc-bin
-    apt-get:apt flock:util-linux xz:xz-utils
+    apt-get:apt flock:util-linux xz:xz-utils /sbin/mke2fs:e2fsprogs
 )
 
 # How much more memory a server may hold after its guest's program has ended
@@ -124,7 +124,7 @@ server_cluster_trims() {
 # An initramfs that also has these files of the host, in /host, and the
 # libraries that they need; guests that start from now on get it.
 extend_image() {
-    local busybox=("$image"/unpacked-*/bin/busybox) library
+    local library
     mkdir -p "$logs/extra"/{host,lib,lib64}
     cp -L "$@" "$logs/extra/host"
     ldd "$@" | grep -o '/[^ ]* (0x' | sort -u | while read -r library _; do
@@ -132,7 +132,7 @@ extend_image() {
     done
     mv "$logs"/extra/lib/ld-linux* "$logs/extra/lib64"
     initramfs=$logs/initramfs
-    (cd "$logs/extra" && find . | "${busybox[0]}" cpio -o -H newc 2>/dev/null) |
+    (cd "$logs/extra" && find . | "$image/root/bin/busybox" cpio -o -H newc 2>/dev/null) |
         cat "$image/initramfs" - >"$initramfs"
 }
 
@@ -226,7 +226,7 @@ guest_virtio_up() {
 
 # guest_nbd_client NAME SERVER DEVICE [EXPORT [OPTION...]]
 guest_nbd_client() {
-    guest "$1" "nbd-client 10.0.2.2 ${server_port[$2]} $3 -b 4096 -swap -N '${4:-}' ${*:5}" >&2
+    guest "$1" "/sbin/nbd-client 10.0.2.2 ${server_port[$2]} $3 -b 4096 -swap -N '${4:-}' ${*:5}" >&2
 }
 
 # Prints QEMU arguments for a disk that QEMU itself attaches to SERVER.

@@ -7,7 +7,7 @@
 // ordered.  That needs no run in which they do harm, only one in which both come.
 // Source of the idea: FastTrack (Flanagan and Freund, PLDI 2009).
 //
-// Not seen: memset and memcpy, which the compiler does not report.
+// Not seen: memset and memcpy, which gcc does not report.
 #include "thread.h"
 
 #include <string.h>
@@ -133,6 +133,30 @@ PLAIN(__tsan_unaligned_write16, true)
     }
 RANGE(__tsan_read_range, false)
 RANGE(__tsan_write_range, true)
+
+// clang 19 calls these in place of the C library's.
+void *__tsan_memcpy(void *to, const void *from, unsigned long bytes);
+void *__tsan_memcpy(void *to, const void *from, unsigned long bytes)
+{
+    __tsan_read_range(from, bytes);
+    __tsan_write_range(to, bytes);
+    return memcpy(to, from, bytes);
+}
+
+void *__tsan_memmove(void *to, const void *from, unsigned long bytes);
+void *__tsan_memmove(void *to, const void *from, unsigned long bytes)
+{
+    __tsan_read_range(from, bytes);
+    __tsan_write_range(to, bytes);
+    return memmove(to, from, bytes);
+}
+
+void *__tsan_memset(void *to, int value, unsigned long bytes);
+void *__tsan_memset(void *to, int value, unsigned long bytes)
+{
+    __tsan_write_range(to, bytes);
+    return memset(to, value, bytes);
+}
 
 #define NOTHING(name)                                                                              \
     void name(void);                                                                               \

@@ -321,7 +321,7 @@ int __wrap_zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t 
     return is_release_refused ? -EPERM : __real_zr_arena_release(arena, offset_bytes, bytes);
 }
 
-static uint64_t populated_bytes;
+static _Atomic uint64_t populated_bytes; // by any thread
 static bool is_populate_refused;
 
 int __wrap_zr_arena_back(struct zr_arena *arena, size_t offset_bytes, size_t bytes)

@@ -493,9 +493,11 @@ START_TEST(more_than_deferred_free_has_places_for_is_einval)
 {
     ck_assert_int_eq(zr_pool_init(&pool, ZR_POOL_MAX_BYTES + 1), -EINVAL);
     ck_assert_int_eq(zr_pool_init(&pool, UINT64_C(1) << 60), -EINVAL);
+#ifndef __SANITIZE_THREAD__ // which leaves a process 3 TiB of addresses
     start_pool(ZR_POOL_MAX_BYTES);
     free_one(alloc(1));
     end_pool();
+#endif
 }
 END_TEST
 
