@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// zramswapctl top in a pseudo-terminal: it writes what this sort of terminal understands, and leaves
-// the terminal as it was, however it ends.  What is to be seen is test-top-terminal's.
+// zramswapctl top in a pseudo-terminal: it writes what this sort of terminal understands, and
+// leaves the terminal as it was, however it ends.  What is to be seen is test-top-terminal's.
 
 #include <poll.h>
 #include <pty.h>
@@ -27,7 +27,7 @@
 
 static struct terminal {
     int master, slave; // the slave stays open here, so that its settings can be read
-    pid_t shell; // which has top as its job in the foreground
+    pid_t shell;       // which has top as its job in the foreground
     struct termios before;
     char output[1 << 20]; // all that it wrote, in one string
     size_t length;

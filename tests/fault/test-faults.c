@@ -12,8 +12,8 @@
 // Two calls are beyond us: at a thread's first read-side section the dynamic linker allocates its
 // thread-local data and liburcu a place in its register. Each ends the process if it cannot.
 //
-//     ZRAMSWAP_FAULTS  all: every n, both ways; FUNCTION:N or FUNCTION:N+: this one; unset: a random
-//                      sample, which ZRAMSWAP_SEED replays
+//     ZRAMSWAP_FAULTS  all: every n, both ways; FUNCTION:N or FUNCTION:N+: this one; unset: a
+//                      random sample, which ZRAMSWAP_SEED replays
 
 #include <fcntl.h>
 #include <signal.h>
@@ -111,13 +111,13 @@ static unsigned run(const char *function, unsigned n, bool for_good, struct tall
         workload_run(&workload);
         status = server_end();
         // nbdkit tells that it is there before all of the plugin's start is done.
-        is_refused = !workload.is_served && WIFEXITED(status) &&
-                     WEXITSTATUS(status) == EXIT_FAILURE;
+        is_refused =
+            !workload.is_served && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FAILURE;
     }
     messages = server_take_messages();
     nr_faults = take_report(&is_beyond_us);
-    if (is_beyond_us && (WIFSIGNALED(status) ? WTERMSIG(status) == SIGABRT
-                                              : WEXITSTATUS(status) == LINKER_GAVE_UP))
+    if (is_beyond_us &&
+        (WIFSIGNALED(status) ? WTERMSIG(status) == SIGABRT : WEXITSTATUS(status) == LINKER_GAVE_UP))
         tally->nr_beyond_us++;
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != (is_refused ? EXIT_FAILURE : 0))
         FAIL("the server ended with wait status %#x:\n%s", status, messages);
@@ -156,8 +156,7 @@ static void try_function(const char *function)
     }
     printf("%-15s up to call %3u: %4u faults in %3u runs; %3u refused to start, %4u failed "
            "requests",
-           function, n, tally.nr_faults, tally.nr_runs, tally.nr_refused,
-           tally.nr_failed_requests);
+           function, n, tally.nr_faults, tally.nr_runs, tally.nr_refused, tally.nr_failed_requests);
     printf("; %u ended by the linker or liburcu\n", tally.nr_beyond_us);
     if (tally.nr_faults == 0)
         FAIL("%s: nothing to fail", function);
@@ -198,8 +197,9 @@ static void remove_report(void)
 int main(void)
 {
     static const char *const functions[] = {
-        "malloc", "calloc",  "realloc",   "aligned_alloc", "memfd_create", "ftruncate",      "mmap",
-        "mprotect", "madvise", "fallocate", "mlockall",      "prctl",        "pthread_create",
+        "malloc",    "calloc", "realloc",        "aligned_alloc", "memfd_create",
+        "ftruncate", "mmap",   "mprotect",       "madvise",       "fallocate",
+        "mlockall",  "prctl",  "pthread_create",
     };
     const char *library = getenv("ZRAMSWAP_FAULT_LIBRARY"), *faults = getenv("ZRAMSWAP_FAULTS");
 

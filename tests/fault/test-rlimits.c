@@ -24,7 +24,7 @@
 #define NR_STEPS 16
 #define RUN_SECONDS 240 // for one of some forty servers, in an emulated guest on a busy machine
 #define LEAST_LOCKED_BYTES (1 * MiB) // far too little
-#define LIBRARY_GAVE_UP 127 // the exit status of glibc's loader
+#define LIBRARY_GAVE_UP 127          // the exit status of glibc's loader
 
 // What nbdkit says when a thread of its gets no buffer for a request.
 #define NO_BUFFER "threadlocal_buffer"
@@ -49,9 +49,9 @@ static bool starts_within(int resource, uint64_t limit_bytes, const char *lock, 
     SYSTEM_OK(getrlimit(resource, &own));
     limit = (struct rlimit){.rlim_cur = limit_bytes, .rlim_max = own.rlim_max};
     SYSTEM_OK(setrlimit(resource, &limit));
-    has_started = server_try_start_list(
-        status, (const char *const[]){"size=8M", WORKLOAD_EXPORT, "limit=4M", WORKLOAD_STATISTICS,
-                                      lock, user, NULL});
+    has_started =
+        server_try_start_list(status, (const char *const[]){"size=8M", WORKLOAD_EXPORT, "limit=4M",
+                                                            WORKLOAD_STATISTICS, lock, user, NULL});
     SYSTEM_OK(setrlimit(resource, &own));
     return has_started;
 }
@@ -127,8 +127,8 @@ static void sweep(const char *name, int resource, uint64_t from, uint64_t to, co
     run(resource, RLIM_INFINITY, lock, user, &tally);
     printf("%s, %" PRIu64 " to %" PRIu64 " MiB: %u did not start, %u served, %u requests refused, "
            "%u reads without a buffer of nbdkit's, %u ended by glibc or liburcu\n",
-           name, from / MiB, to / MiB, tally.nr_refused, tally.nr_served,
-           tally.nr_failed_requests, tally.nr_no_buffer, tally.nr_gave_up);
+           name, from / MiB, to / MiB, tally.nr_refused, tally.nr_served, tally.nr_failed_requests,
+           tally.nr_no_buffer, tally.nr_gave_up);
     fflush(stdout);
     EXPECT(tally.nr_refused > 0 && tally.nr_served > 0);
 }
@@ -155,7 +155,8 @@ static uint64_t nbdkit_needs_bytes(void)
     do {
         bytes += 16 * MiB;
         EXPECT(bytes <= 4 * GiB);
-        sprintf(command, "ulimit -v %" PRIu64 "; exec nbdkit --version >/dev/null 2>&1", bytes / KiB);
+        sprintf(command, "ulimit -v %" PRIu64 "; exec nbdkit --version >/dev/null 2>&1",
+                bytes / KiB);
     } while (run_shell(command) != 0);
     return bytes;
 }

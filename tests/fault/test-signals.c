@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Where the kernel refuses by a signal what it could refuse by an error, the server lives on: memory
-// that it does not have (SIGBUS at the first touch), files that may not be so long (SIGXFSZ).
+// Where the kernel refuses by a signal what it could refuse by an error, the server lives on:
+// memory that it does not have (SIGBUS at the first touch), files that may not be so long
+// (SIGXFSZ).
 
 #include <inttypes.h>
 #include <signal.h>

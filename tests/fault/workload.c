@@ -23,8 +23,8 @@ static bool is_gone(struct disk *disk)
     return !disk->nbd || nbd_aio_is_dead(disk->nbd) || nbd_aio_is_closed(disk->nbd);
 }
 
-// The plugin's reads need no memory, so they must work whatever fails.  nbdkit's buffer does: each of
-// its threads has one as long as the longest request that it has met.  A shorter one may do.
+// The plugin's reads need no memory, so they must work whatever fails.  nbdkit's buffer does: each
+// of its threads has one as long as the longest request that it has met.  A shorter one may do.
 static void expect_content(struct disk *disk, uint64_t offset, uint64_t bytes,
                            struct workload *workload)
 {
@@ -93,8 +93,7 @@ static void ask_extents(struct disk *disk, struct workload *workload)
     nbd_extent_callback callback = {ignore_extents, NULL, NULL};
 
     if (!is_gone(disk))
-        workload->nr_refused +=
-            nbd_block_status(disk->nbd, disk->bytes, 0, callback, 0) == -1;
+        workload->nr_refused += nbd_block_status(disk->nbd, disk->bytes, 0, callback, 0) == -1;
 }
 
 // The statistics are whole, or refused.
@@ -111,8 +110,7 @@ static void read_statistics(struct workload *workload)
     }
     bytes = nbd_get_size(nbd);
     EXPECT(bytes > 0 && bytes < (int64_t)sizeof text);
-    if (nbd_pread(nbd, text, bytes, 0, 0) == 0 &&
-        strcmp(text + bytes - strlen(end), end) != 0)
+    if (nbd_pread(nbd, text, bytes, 0, 0) == 0 && strcmp(text + bytes - strlen(end), end) != 0)
         FAIL("statistics that are cut short:\n%s", text);
     nbd_close(nbd);
 }

@@ -15,12 +15,12 @@
 #define WORKLOAD_EXPORT "export=b:2M:1M"
 
 struct workload {
-    uint64_t bytes;       // of the default export, given as size=
-    unsigned await_us;    // at the end, for what the server does behind its requests' back
-    bool is_nbdkit_short; // its own allocations fail, too
-    bool is_served;       // true after it if a connection was made
-    unsigned nr_refused;  // connections and requests, those of the limit included
-    unsigned nr_no_buffer; // reads that failed since nbdkit had no memory for them; not in nr_refused
+    uint64_t bytes;        // of the default export, given as size=
+    unsigned await_us;     // at the end, for what the server does behind its requests' back
+    bool is_nbdkit_short;  // its own allocations fail, too
+    bool is_served;        // true after it if a connection was made
+    unsigned nr_refused;   // connections and requests, those of the limit included
+    unsigned nr_no_buffer; // reads that nbdkit had no memory for; not in nr_refused
 };
 
 // The server has started with the parameters above, size= and some limit=. It may go away.

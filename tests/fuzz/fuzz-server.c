@@ -145,8 +145,8 @@ static bool shake_hands(int fd, bool is_damaged)
         damage(&flags, sizeof flags);
     if (!send_all(fd, &flags, sizeof flags))
         return false;
-    if (one_in(2) && (!send_option(fd, OPT_STRUCTURED_REPLY, "", 0, damaged_step == 1) ||
-                      !await_option(fd)))
+    if (one_in(2) &&
+        (!send_option(fd, OPT_STRUCTURED_REPLY, "", 0, damaged_step == 1) || !await_option(fd)))
         return false;
     return send_option(fd, OPT_GO, go, sizeof go - 1, damaged_step == 2) && await_option(fd);
 }

@@ -37,9 +37,9 @@
 struct options {
     size_t mib;
     uint64_t seed;
-    const char *gate;  // fifo to wait for between filling and reading, or null
-    bool look_back;    // while filling, check a random earlier page now and then
-    bool is_short;     // only fill, read in random order, exit
+    const char *gate; // fifo to wait for between filling and reading, or null
+    bool look_back;   // while filling, check a random earlier page now and then
+    bool is_short;    // only fill, read in random order, exit
 };
 
 struct region {
@@ -76,9 +76,8 @@ static void fail(const char *what)
 static void fill_text(unsigned char *page, uint64_t *state)
 {
     static const char words[16][9] = {
-        "the ",   "swap ",     "page ",  "kernel ", "memory ", "of ",
-        "slot ",  "0x00000 ",  "and ",   "server ", "{\"id\": ", "null, ",
-        "guest ", "request\n", "is not ", "\t\t\t\t",
+        "the ", "swap ",   "page ",     "kernel ", "memory ", "of ",       "slot ",   "0x00000 ",
+        "and ", "server ", "{\"id\": ", "null, ",  "guest ",  "request\n", "is not ", "\t\t\t\t",
     };
     size_t used = 0;
 
@@ -138,8 +137,7 @@ static void check_page(struct region *r, size_t number, bool rewritten)
     while (page[i] == expected[i])
         i++;
     if (r->nr_wrong++ < MAX_REPORTS)
-        printf("wrong_page=%zu byte=%zu got=%02x expected=%02x\n", number, i, page[i],
-               expected[i]);
+        printf("wrong_page=%zu byte=%zu got=%02x expected=%02x\n", number, i, page[i], expected[i]);
 }
 
 static void shuffle(uint32_t *order, size_t n, uint64_t seed)
@@ -228,7 +226,7 @@ static void drop_and_check(struct region *r)
 
 static void wait_at(const char *gate)
 {
-    int fd = open(gate, O_RDONLY);  // blocks until somebody opens it to write
+    int fd = open(gate, O_RDONLY); // blocks until somebody opens it to write
 
     if (fd == -1)
         fail(gate);
@@ -238,7 +236,7 @@ static void wait_at(const char *gate)
 // Returns whether every byte was right.  The memory is left to exit().
 static bool work(const struct options *o)
 {
-    struct region r = { .nr_pages = o->mib * PAGES_PER_MIB, .seed = o->seed };
+    struct region r = {.nr_pages = o->mib * PAGES_PER_MIB, .seed = o->seed};
 
     r.base = mmap(NULL, r.nr_pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -264,7 +262,7 @@ static void usage(void)
 
 static struct options parse(int argc, char **argv)
 {
-    struct options o = { .mib = 64, .seed = 1 };
+    struct options o = {.mib = 64, .seed = 1};
 
     for (int option; (option = getopt(argc, argv, "lm:rs:w:")) != -1;) {
         switch (option) {

@@ -2,7 +2,7 @@
 // Copyright the zramswap authors
 //
 // The memory of the server, looked at and changed from outside, as root: what broken hardware does,
-// and what nobody else should see. The store is its memfd, read without making holes of it resident.
+// and what nobody else should see. The store is its memfd, read without filling its holes.
 //
 // For a server that was started. Without root the test is skipped.
 

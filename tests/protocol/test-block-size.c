@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// The server prefers whole pages but accepts single bytes. The largest request that it advertises is
-// the largest that it serves, of those that carry data: a trim of 4 GiB is one request.
+// The server prefers whole pages but accepts single bytes. The largest request that it advertises
+// is the largest that it serves, of those that carry data: a trim of 4 GiB is one request.
 
 #include "expect.h"
 #include "server.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Block status costs what its answer is worth: mapping a disk takes CPU in proportion to its extents,
-// whether a client asks for one extent at a time, as QEMU does, or for all; and none for the part of
-// the disk that it did not ask for.
+// Block status costs what its answer is worth: mapping a disk takes CPU in proportion to its
+// extents, whether a client asks for one extent at a time, as QEMU does, or for all; and none for
+// the part of the disk that it did not ask for.
 
 #include <time.h>
 
@@ -86,8 +86,8 @@ static void check_alternate_pages(uint32_t flags, const char *what)
     few_ns = map_cpu_ns(nbd, flags, 2 * FEW_PAGES);
     store_alternate_pages(nbd, FEW_PAGES, MANY_PAGES);
     many_ns = map_cpu_ns(nbd, flags, 2 * MANY_PAGES);
-    printf("%s: %.1f ms of CPU for %d extents, %.1f for %d\n", what, few_ns / 1e6, (int)(2 * FEW_PAGES),
-           many_ns / 1e6, (int)(2 * MANY_PAGES));
+    printf("%s: %.1f ms of CPU for %d extents, %.1f for %d\n", what, few_ns / 1e6,
+           (int)(2 * FEW_PAGES), many_ns / 1e6, (int)(2 * MANY_PAGES));
     // Under a millisecond it is all noise.
     if (many_ns > 8 * few_ns && many_ns > 20000000)
         FAIL("%s: four times the extents take %.1f times the CPU", what, (double)many_ns / few_ns);

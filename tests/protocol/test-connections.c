@@ -2,8 +2,8 @@
 // Copyright the zramswap authors
 //
 // Guests on an export that is not theirs: export=NAME:SIZE:LIMIT:CONNECTIONS refuses one connection
-// too many, and a second client that writes is named on the log, once.  A client with two connections,
-// one that only reads, and one that comes after another, are none.
+// too many, and a second client that writes is named on the log, once.  A client with two
+// connections, one that only reads, and one that comes after another, are none.
 
 #include <sys/wait.h>
 #include <unistd.h>

@@ -116,8 +116,9 @@ static void expect_plain_command(unsigned long mask)
     char *output, *end;
     int status;
 
-    output = nbdkit_run(&status, "--unix", "-", "--run", "cat /proc/self/stat /proc/self/oom_score_adj",
-                        plugin_path(), "size=1M", "local-swap=on");
+    output =
+        nbdkit_run(&status, "--unix", "-", "--run", "cat /proc/self/stat /proc/self/oom_score_adj",
+                   plugin_path(), "size=1M", "local-swap=on");
     EXPECT(status == 0);
     end = strrchr(output, ')');
     EXPECT(end && sscanf(end, ") %*c %*d %*d %*d %*d %*d %lu", &flags) == 1);
@@ -139,8 +140,8 @@ static void expect_refusal(void)
     output = nbdkit_run(&status, "--unix", "-", "--run", "true", plugin_path(), "size=1M",
                         "local-swap=on");
     expect_one_line(status, output);
-    output = nbdkit_run(&status, "--unix", server_socket(), plugin_path(), "size=1M",
-                        "local-swap=on");
+    output =
+        nbdkit_run(&status, "--unix", server_socket(), plugin_path(), "size=1M", "local-swap=on");
     expect_one_line(status, output);
 }
 

@@ -95,8 +95,8 @@ static void expect_refusal(void)
     char *output;
     int status;
 
-    output = nbdkit_run(&status, "--unix", "-", "--run", "true", plugin_path(), "size=1M",
-                        "mlock=on");
+    output =
+        nbdkit_run(&status, "--unix", "-", "--run", "true", plugin_path(), "size=1M", "mlock=on");
     expect_one_line(status, output);
     // Before it goes into the background, from where nobody would see it.
     output = nbdkit_run(&status, "--unix", server_socket(), plugin_path(), "size=1M", "mlock=on");

@@ -25,8 +25,8 @@ static void fill_with_key(struct shadow *disk)
     shadow_compare_all(disk);
 }
 
-// Whole pages, some overwritten; parts of pages, of every length, over holes and over data; the rest
-// stays a hole.
+// Whole pages, some overwritten; parts of pages, of every length, over holes and over data; the
+// rest stays a hole.
 static void write_all_sizes(struct shadow *disk)
 {
     uint64_t offset = 0;

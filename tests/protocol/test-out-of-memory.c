@@ -65,7 +65,8 @@ static void check_that_not_each_is_told(struct shadow *disk)
     sleep(1);
     overwrite_when_full(disk);
     messages = server_take_messages();
-    if (!strstr(messages, "No space left on device (") || !strstr(messages, " more were not logged)"))
+    if (!strstr(messages, "No space left on device (") ||
+        !strstr(messages, " more were not logged)"))
         FAIL("no line says that others were left out:\n%s", messages);
     free(messages);
 }

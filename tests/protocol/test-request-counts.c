@@ -11,7 +11,7 @@
 #include "server.h"
 #include "stats.h"
 
-#define LIMIT_PAGES 16 // of the export "small": 65600 bytes, in pages that do not compress (RAW_BYTES)
+#define LIMIT_PAGES 16 // of the export "small": 65600 bytes, in pages of RAW_BYTES
 
 struct expected {
     uint64_t requests, bytes, failed;
@@ -169,8 +169,7 @@ int main(void)
     use_small_export();
     document = stats_read();
     expect_all(find_export(document, ""), reads, writes, trims, block_statuses, 0);
-    expect_all(find_export(document, "small"), none, small_writes, small_trims, none,
-               5);
+    expect_all(find_export(document, "small"), none, small_writes, small_trims, none, 5);
     expect_all(document, reads,
                (struct expected){writes.requests + small_writes.requests,
                                  writes.bytes + small_writes.bytes, small_writes.failed},

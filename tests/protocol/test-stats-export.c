@@ -83,8 +83,8 @@ static void expect_exact_numbers(struct shadow *disk)
     expect_zeros();
 }
 
-// A client may read it in pieces, while the numbers go on changing; but not over several connections,
-// which would each give a piece of another text.
+// A client may read it in pieces, while the numbers go on changing; but not over several
+// connections, which would each give a piece of another text.
 static void expect_one_document_a_connection(struct shadow *disk, const char *name)
 {
     struct nbd_handle *nbd = server_connect(name);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Threads hammer a few pages of three devices at leaf boundaries with reads, writes, trims and zeros
-// of every size, whole pages and parts of them, in rounds; after each, every byte read is explained.
-// The devices share a pool whose limit they reach, one has a limit of its own, and the compactor
-// runs all the time.  At the end nothing may be left in the pool.
+// Threads hammer a few pages of three devices at leaf boundaries with reads, writes, trims and
+// zeros of every size, whole pages and parts of them, in rounds; after each, every byte read is
+// explained. The devices share a pool whose limit they reach, one has a limit of its own, and the
+// compactor runs all the time.  At the end nothing may be left in the pool.
 #include "history.h"
 #include "plugin/server.h"
 
@@ -22,7 +22,7 @@
 #define DISK_BYTES ((UINT64_C(3) << 21) + 5 * 4096 + 512)
 #define POOL_BYTES (4u << 20)
 #define GRACE_NS UINT64_C(60000000000) // until everything was tried, on a slow machine
-#define TENANT_BYTES (24u << 10) // of the last device
+#define TENANT_BYTES (24u << 10)       // of the last device
 
 static struct zr_server server;
 static struct history_disk disks[NR_DEVICES];
@@ -236,10 +236,11 @@ static void run(const struct zr_codec_ops *codec, uint64_t seed, double seconds)
     } while (history_now_ns() < end_ns + (has_tried_all() ? 0 : GRACE_NS));
     must_stop = true;
     pthread_join(thrasher, NULL);
-    printf("%s: %llu pages moved while in use; refused for want of memory: %llu writes of the pool, "
-           "%llu of a tenant\n",
-           codec->name, (unsigned long long)server.compactor.nr_moved_pages,
-           (unsigned long long)(nr_refused[0] + nr_refused[1]), (unsigned long long)nr_refused[2]);
+    printf(
+        "%s: %llu pages moved while in use; refused for want of memory: %llu writes of the pool, "
+        "%llu of a tenant\n",
+        codec->name, (unsigned long long)server.compactor.nr_moved_pages,
+        (unsigned long long)(nr_refused[0] + nr_refused[1]), (unsigned long long)nr_refused[2]);
     if (!has_tried_all()) {
         fprintf(stderr, "the compactor or a limit was not tried\n");
         exit(1);

@@ -41,7 +41,7 @@ struct connection {
 static struct connection connections[NR_CONNECTIONS];
 static struct history_disk disks[2];
 static _Atomic uint64_t nr_refused[2]; // of each tenant's requests
-static atomic_bool is_ending; // the server may go away from here on
+static atomic_bool is_ending;          // the server may go away from here on
 
 static int complete(void *opaque, int *error)
 {

@@ -214,8 +214,8 @@ START_TEST(compaction_keeps_the_checksum_and_the_damage)
     start_device(NR_SPARSE * PAGE_BYTES, 64 * MiB, &zr_codec_lz4);
     write_both(0, NR_SPARSE * PAGE_BYTES, CONTENT_MIXED);
     content_fill(&shadow[8 * PAGE_BYTES], PAGE_BYTES, CONTENT_TEXT);
-    ck_assert_int_eq(
-        zr_device_write(device, &shadow[8 * PAGE_BYTES], PAGE_BYTES, 8 * PAGE_BYTES), 0);
+    ck_assert_int_eq(zr_device_write(device, &shadow[8 * PAGE_BYTES], PAGE_BYTES, 8 * PAGE_BYTES),
+                     0);
     for (uint64_t slot = 0; slot < NR_SPARSE; slot++) {
         if (slot % 8 != 0) {
             zero_both(slot * PAGE_BYTES, PAGE_BYTES);

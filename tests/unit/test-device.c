@@ -281,7 +281,8 @@ START_TEST(an_extent_is_reported_once_however_many_leaves_it_has)
 
     start_device(8 * LEAF_BYTES, MiB, &zr_codec_lz4);
     write_both(2 * LEAF_BYTES, 3 * LEAF_BYTES, CONTENT_SAME);
-    ck_assert_int_eq(zr_device_extents(device, device->size_bytes, 0, count_reports, &nr_reports), 0);
+    ck_assert_int_eq(zr_device_extents(device, device->size_bytes, 0, count_reports, &nr_reports),
+                     0);
     ck_assert_int_eq(nr_reports, 3);
     end_device();
 }
@@ -315,9 +316,9 @@ START_TEST(a_walk_for_extents_ends_after_so_many_leaves_and_goes_on_from_there)
     }
     for (nr_walks = 0; cover.next < device->size_bytes; nr_walks++) {
         before = cover.next;
-        ck_assert_int_eq(zr_device_extents(device, device->size_bytes - before, before, add_to_cover,
-                                           &cover),
-                         0);
+        ck_assert_int_eq(
+            zr_device_extents(device, device->size_bytes - before, before, add_to_cover, &cover),
+            0);
         ck_assert_uint_gt(cover.next, before);
         ck_assert_uint_le(cover.next - before, 64 * LEAF_BYTES);
     }

@@ -22,8 +22,8 @@ static atomic_ulong nr_refused;
 static void start(uint64_t limit_bytes, uint64_t greedy_limit_bytes)
 {
     struct zr_export_config exports[] = {
-        {(char *)(uintptr_t) "greedy", DISK_BYTES, greedy_limit_bytes, 0},
-        {(char *)(uintptr_t) "neighbour", DISK_BYTES, UINT64_MAX, 0},
+        {(char *)(uintptr_t)"greedy", DISK_BYTES, greedy_limit_bytes, 0},
+        {(char *)(uintptr_t)"neighbour", DISK_BYTES, UINT64_MAX, 0},
     };
     struct zr_server_config config = {
         .exports = exports,

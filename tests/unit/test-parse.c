@@ -169,10 +169,12 @@ END_TEST
 
 START_TEST(a_switch_takes_the_words_of_nbdkit)
 {
-    static const char *const on[] = {"on", "true", "yes", "1", "t", "y", "ON", "True", "yEs", "T", "Y"};
-    static const char *const off[] = {"off", "false", "no", "0", "f", "n", "OFF", "False", "nO", "F", "N"};
-    static const char *const neither[] = {"",   " ",  "o",   "of",  "onn", "on ", " on", "2", "00",
-                                          "01", "-1", "tru", "yess", "nope", "enabled"};
+    static const char *const on[] = {"on", "true", "yes", "1", "t", "y",
+                                     "ON", "True", "yEs", "T", "Y"};
+    static const char *const off[] = {"off", "false", "no", "0", "f", "n",
+                                      "OFF", "False", "nO", "F", "N"};
+    static const char *const neither[] = {"",   " ",  "o",  "of",  "onn",  "on ",  " on",    "2",
+                                          "00", "01", "-1", "tru", "yess", "nope", "enabled"};
     bool value;
 
     for (size_t i = 0; i < NR_OF(on); i++) {

@@ -228,9 +228,9 @@ START_TEST(what_is_stored_is_counted_by_its_length)
     uint64_t nr = 0;
 
     start(GiB, 64 * MiB);
-    write_pages(0, 7, CONTENT_RANDOM);      // as they are: the last step
-    write_pages(10, 20, CONTENT_SAME);      // no length
-    write_pages(30, 40, CONTENT_ZERO);      // not stored
+    write_pages(0, 7, CONTENT_RANDOM);       // as they are: the last step
+    write_pages(10, 20, CONTENT_SAME);       // no length
+    write_pages(30, 40, CONTENT_ZERO);       // not stored
     write_pages(70, 5, CONTENT_NEARLY_SAME); // a few bytes: the first step
     stats = get_stats();
     ck_assert_uint_eq(stats.total.compr_length_pages[0], 5);
@@ -435,15 +435,15 @@ START_TEST(a_document_without_memory_is_enomem)
     size_t length;
 
     start(GiB, 64 * MiB);
-    free(print_stats()); // liburcu registers a thread at its first section, and aborts without memory
+    free(print_stats()); // liburcu registers a thread at its first section, which cannot fail
     for (size_t i = 0; i < NR_OF(names); i++) {
         unsigned nth, nr_failed = 0, nr_all_lines;
         bool is_whole;
         int rc;
 
-        ck_assert_int_eq(zr_stats_document_make(zr_stats_document_find("s", names[i]), &server,
-                                                &text, &length),
-                         0);
+        ck_assert_int_eq(
+            zr_stats_document_make(zr_stats_document_find("s", names[i]), &server, &text, &length),
+            0);
         nr_all_lines = nr_lines(text, length);
         free(text);
         for (nth = 1;; nth++) {
