@@ -74,7 +74,7 @@ int zr_server_init(struct zr_server *server, const struct zr_server_config *conf
     if (config->limit_bytes > 0 && config->limit_bytes < limit_bytes) {
         limit_bytes = config->limit_bytes;
     }
-    rc = zr_pool_init(&server->pool, limit_bytes);
+    rc = zr_pool_init(&server->pool, limit_bytes, NULL);
     if (rc < 0) {
         return rc;
     }

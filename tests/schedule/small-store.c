@@ -25,7 +25,7 @@ void zs_store_init(unsigned limit_spans, uint64_t limit_bytes)
     unsigned i;
 
     zs_reset(&store->pool);
-    zs_check(zr_pool_init(&store->pool, (uint64_t)limit_spans << ZR_SPAN_SHIFT) == 0 &&
+    zs_check(zr_pool_init(&store->pool, (uint64_t)limit_spans << ZR_SPAN_SHIFT, NULL) == 0 &&
                  zr_deferred_free_create(&store->pool, &store->deferred) == 0 &&
                  zr_codec_init(&store->codec, &zs_codec_ops, 0) == 0,
              "store not made");
