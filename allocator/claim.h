@@ -23,6 +23,15 @@ int zr_pool_begin_claims(struct zr_pool *pool);
 // it is claimed already.
 bool zr_pool_claim(struct zr_pool *pool, zr_handle handle, bool of_chunk);
 
+// Fetches what a claim of this handle will look at into the cache.
+static inline void zr_pool_prefetch_claim(const struct zr_pool *pool, zr_handle handle)
+{
+    const char *span = (const char *)zr_pool_span_of(pool, handle);
+
+    __builtin_prefetch(span);
+    __builtin_prefetch(span + 64);
+}
+
 // Free spans that have memory are warm, so the keeper gives it back; cold are those above the limit
 // and those without.  The pool is as if all that was claimed had been allocated.
 void zr_pool_end_claims(struct zr_pool *pool);

@@ -39,7 +39,7 @@ static int init_devices(struct zr_server *server, const struct zr_server_config 
         }
         rc = zr_device_init(&server->devices[i], export->name, export->size_bytes,
                             export->limit_bytes, &server->codec, &server->pool, server->deferred,
-                            &server->compactor);
+                            &server->compactor, NULL, 0);
         if (rc < 0) {
             zr_request_stats_fini(&server->requests[i]);
             return rc;

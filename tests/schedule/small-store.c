@@ -32,7 +32,7 @@ void zs_store_init(unsigned limit_spans, uint64_t limit_bytes)
     for (i = 0; i < ZS_NR_DEVICES; i++) {
         zs_check(zr_device_init(&store->devices[i], i ? "b" : "a", zs_device_bytes[i],
                                 i ? limit_bytes : UINT64_MAX, &store->codec, &store->pool,
-                                store->deferred, &store->compactor) == 0,
+                                store->deferred, &store->compactor, NULL, 0) == 0,
                  "device not made");
     }
     zr_compactor_init(&store->compactor, &store->pool, store->deferred, tables, ZS_NR_DEVICES);
