@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 #include "pool.h"
+#include "store-file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,16 +9,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef OPEN_SPANS       // tests/schedule/small.h has other sizes
-#define OPEN_SPANS 128   // opened at a time: 16 MiB, so that the system call is rare
+#ifndef FREE_BATCH       // tests/schedule/small.h has other sizes
 #define FREE_BATCH 512   // handles grouped by class at a time: a chunk of them
 #define FREE_PER_LOCK 64 // freed under one hold of a class lock, a microsecond or less
 #define PIECE_PAGES 4    // OS pages that a new object takes at once; a copy takes just its own
 #endif
 
-int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
+static int init_arena(struct zr_pool *pool, uint64_t bytes, struct zr_store_file *store)
 {
-    uint64_t max_spans = (limit_bytes + ZR_SPAN_BYTES - 1) >> ZR_SPAN_SHIFT;
+    int rc;
+
+    if (!store) {
+        return zr_arena_init(&pool->arena, ZR_ARENA_SHARED, bytes);
+    }
+    // What is stored beyond a limit that has become lower is still there.
+    bytes = bytes > store->header.arena_bytes ? bytes : store->header.arena_bytes;
+    pool->metadata = &store->metadata;
+    rc = zr_arena_init_file(&pool->arena, store->fd, ZR_DATA_OFFSET, bytes);
+    if (rc == 0 && bytes > store->header.arena_bytes) {
+        store->header.arena_bytes = bytes;
+        store->is_changed = true;
+    }
+    return rc;
+}
+
+int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes, struct zr_store_file *store)
+{
+    const uint64_t open_bytes = (uint64_t)ZR_POOL_OPEN_SPANS << ZR_SPAN_SHIFT;
     uint32_t i;
     int rc;
 
@@ -25,14 +43,14 @@ int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
     if (limit_bytes > ZR_POOL_MAX_BYTES) {
         return -EINVAL;
     }
-    pool->max_spans = max_spans;
-    // The table is opened in step with the arena, OPEN_SPANS at a time: round both up to that.
-    max_spans = (max_spans + OPEN_SPANS - 1) / OPEN_SPANS * OPEN_SPANS;
-    rc = zr_arena_init(&pool->arena, ZR_ARENA_SHARED, max_spans << ZR_SPAN_SHIFT);
+    zr_pool_set_limit(pool, limit_bytes);
+    // The table is opened in step with the arena: round both up to that.
+    rc = init_arena(pool, (limit_bytes + open_bytes - 1) / open_bytes * open_bytes, store);
     if (rc < 0) {
         return rc;
     }
-    rc = zr_arena_init(&pool->span_table, ZR_ARENA_PRIVATE, max_spans * sizeof(struct zr_span));
+    rc = zr_arena_init(&pool->span_table, ZR_ARENA_PRIVATE,
+                       (pool->arena.reserved_bytes >> ZR_SPAN_SHIFT) * sizeof(struct zr_span));
     if (rc < 0) {
         zr_arena_fini(&pool->arena);
         return rc;
@@ -63,27 +81,60 @@ void zr_pool_fini(struct zr_pool *pool)
     zr_arena_fini(&pool->arena);
 }
 
-// Opens more of the arena.  The span lock is held.
-static int open_spans_locked(struct zr_pool *pool)
+void zr_pool_set_limit(struct zr_pool *pool, uint64_t limit_bytes)
+{
+    pool->max_spans = (limit_bytes + ZR_SPAN_BYTES - 1) >> ZR_SPAN_SHIFT;
+}
+
+int zr_pool_open_spans_locked(struct zr_pool *pool, uint64_t end)
 {
     uint64_t first = pool->nr_opened_spans;
-    uint64_t end = first + OPEN_SPANS;
-    uint64_t i;
-    int rc;
+    int rc = 0;
 
-    rc = zr_arena_open(&pool->span_table, end * sizeof(struct zr_span));
+    // Their kinds lie in one OS page, or in whole ones.
+    if (pool->metadata && end > first) {
+        uint64_t start = first * sizeof(uint16_t) / ZR_OS_PAGE_BYTES * ZR_OS_PAGE_BYTES;
+        uint64_t end_page = (end * sizeof(uint16_t) - 1) / ZR_OS_PAGE_BYTES + 1;
+
+        rc = zr_arena_back(pool->metadata, ZR_KINDS_OFFSET + start,
+                           end_page * ZR_OS_PAGE_BYTES - start);
+    }
+    if (rc == 0) {
+        rc = zr_arena_open(&pool->span_table, end * sizeof(struct zr_span));
+    }
     if (rc == 0) {
         rc = zr_arena_open(&pool->arena, end << ZR_SPAN_SHIFT);
     }
     if (rc < 0) {
         return rc;
     }
-    for (i = first; i < end; i++) {
-        zr_span_set_class(zr_pool_span_at(pool, i), ZR_CLASS_NONE);
-        cds_list_add_tail(&zr_pool_span_at(pool, i)->node, &pool->cold);
+    for (; first < end; first++) {
+        zr_span_set_class(zr_pool_span_at(pool, first), ZR_CLASS_NONE);
     }
     pool->nr_opened_spans = end;
     return 0;
+}
+
+// Opens more of the arena.  The span lock is held.
+static int add_spans_locked(struct zr_pool *pool)
+{
+    uint64_t i = pool->nr_opened_spans;
+    int rc = zr_pool_open_spans_locked(pool, i + ZR_POOL_OPEN_SPANS);
+
+    for (; rc == 0 && i < pool->nr_opened_spans; i++) {
+        cds_list_add_tail(&zr_pool_span_at(pool, i)->node, &pool->cold);
+    }
+    return rc;
+}
+
+// Before the first object of a span is published, a store must say what it holds: what is killed
+// stores what came before in the program, so only the compiler is to keep this order.
+static void note_kind(struct zr_pool *pool, const struct zr_span *span, uint32_t class_nr)
+{
+    atomic_store_explicit(zr_pool_kind_of(pool, zr_pool_span_index(pool, span)),
+                          zr_kind_of(pool->classes.object_bytes[class_nr],
+                                     class_nr == zr_size_class_chunk(&pool->classes)),
+                          memory_order_release);
 }
 
 // A free span for a class, whose lock is held: a warm one if there is one, for a copy a cold one;
@@ -97,12 +148,15 @@ static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr, bo
     is_warm = pool->nr_warm_spans > 0 &&
               (!is_copy || pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans);
     if (!is_warm && (pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans ||
-                     (cds_list_empty(&pool->cold) && open_spans_locked(pool) < 0))) {
+                     (cds_list_empty(&pool->cold) && add_spans_locked(pool) < 0))) {
         goto out;
     }
     span = cds_list_first_entry(is_warm ? &pool->warm : &pool->cold, struct zr_span, node);
     cds_list_del(&span->node);
     zr_span_init(span, (uint8_t)class_nr, pool->classes.object_bytes[class_nr]);
+    if (pool->metadata) {
+        note_kind(pool, span, class_nr);
+    }
     pool->nr_used_spans++;
     pool->nr_warm_spans -= is_warm;
     pool->nr_taken_spans += !is_copy;

@@ -9,8 +9,10 @@
 
 #include "../allocator/keeper.h"
 #include "../store/ager.h"
+#include "../allocator/store-file.h"
 #include "../store/compactor.h"
 #include "../store/device.h"
+#include "../store/recover.h"
 #include "clients.h"
 #include "request-stats.h"
 
@@ -31,6 +33,9 @@ struct zr_server_config {
     const struct zr_codec_ops *codec;
     int level;             // ignored if the codec has none
     bool without_checksum; // objects are not checked
+    const char *store;     // path of the store that outlives the server; NULL: in memory only
+    const char **drops;    // exports to be dropped from it, if it has them
+    size_t nr_drops;
 };
 
 struct zr_server {
@@ -41,21 +46,33 @@ struct zr_server {
     struct zr_compactor compactor;
     struct zr_ager ager;
     uint64_t start_ns; // of the monotonic clock
+    bool has_store;
+    struct zr_store_file store;    // if it has one
+    struct zr_codec older;         // of pages in the store that another codec made
+    struct zr_recovered recovered; // from the store at the start
+    uint64_t recovery_ns;          // how long that took
     size_t nr_devices;
+    size_t nr_served;                  // the first of them; the others are kept in the store
     struct zr_device *devices;         // one an export
     struct zr_slot_table **tables;     // theirs, for the compactor and the ager
     struct zr_request_stats *requests; // theirs; whoever calls a device counts
     struct zr_clients *clients;        // theirs
 };
 
-// 0 or -errno.  Allocates.  Threads start with zr_server_start, after a fork if there is one.
+// 0 or -errno; in why, ZR_STORE_WHY_BYTES, one line for the user if the store is the reason, else
+// nothing.  Allocates.  Threads start with zr_server_start, after a fork if there is one.
+int zr_server_init_why(struct zr_server *server, const struct zr_server_config *config, char *why);
 int zr_server_init(struct zr_server *server, const struct zr_server_config *config);
 int zr_server_start(struct zr_server *server);
 
-// Ends the threads and frees everything.  No request may be under way.
+// Ends the threads and frees everything, but what lies in a store.  No request may be under way.
 void zr_server_fini(struct zr_server *server);
 
-// The device of an export, NULL if there is none of that name.
+// In a process that goes on after it forked the one that serves: lets go of the store, which would
+// else stay open when the server is killed.  The server must not be used here any more.
+void zr_server_abandon(struct zr_server *server);
+
+// The device of an export that is served, NULL if there is none of that name.
 struct zr_device *zr_server_find(struct zr_server *server, const char *name);
 
 // Where the requests to a device of this server are to be counted.

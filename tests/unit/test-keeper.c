@@ -28,12 +28,12 @@ static void start(void)
 {
     struct zr_pool_stats stats;
 
-    ck_assert_int_eq(zr_pool_init(&pool, MiB), 0);
+    ck_assert_int_eq(zr_pool_init(&pool, MiB, NULL), 0);
     ck_assert_int_eq(zr_deferred_free_create(&pool, &deferred), 0);
     zr_pool_get_stats(&pool, &stats);
     zr_deferred_free_destroy(deferred);
     zr_pool_fini(&pool);
-    ck_assert_int_eq(zr_pool_init(&pool, stats.used_bytes + NR_SPANS * ZR_SPAN_BYTES), 0);
+    ck_assert_int_eq(zr_pool_init(&pool, stats.used_bytes + NR_SPANS * ZR_SPAN_BYTES, NULL), 0);
     ck_assert_int_eq(zr_deferred_free_create(&pool, &deferred), 0);
 }
 
