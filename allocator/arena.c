@@ -122,11 +122,14 @@ int zr_arena_back(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
                : 0;
 }
 
-void zr_arena_map(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
+int zr_arena_read(const struct zr_arena *arena, size_t offset_bytes, void *buffer, size_t bytes)
 {
-    int rc = madvise(arena->base + offset_bytes, bytes, MADV_POPULATE_READ);
+    ssize_t got = pread(arena->fd, buffer, bytes, (off_t)(arena->file_offset + offset_bytes));
 
-    (void)rc; // before Linux 5.14: the faults come one by one
+    if (got < 0) {
+        return -errno;
+    }
+    return (size_t)got == bytes ? 0 : -EIO;
 }
 
 int zr_arena_next_data(struct zr_arena *arena, size_t offset_bytes, size_t *start, size_t *end)

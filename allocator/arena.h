@@ -53,9 +53,9 @@ int zr_arena_open(struct zr_arena *arena, size_t end_bytes);
 // measured on a virtual machine with shadow page tables.
 int zr_arena_back(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
 
-// Maps a range of whole OS pages that have memory, so that reading it takes no page faults.  Best
-// effort; of a page without memory it would take some.
-void zr_arena_map(struct zr_arena *arena, size_t offset_bytes, size_t bytes);
+// Reads a range without touching the mapping: so it takes no page faults, and no memory where there
+// was none.  0 or -errno.  A system call.  Not of a private arena.
+int zr_arena_read(const struct zr_arena *arena, size_t offset_bytes, void *buffer, size_t bytes);
 
 // The first stretch of memory from an offset on, in whole OS pages: [*start, *end), which is empty
 // at the end of the reserved range if there is none.  What the system has swapped out counts as

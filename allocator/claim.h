@@ -16,7 +16,7 @@
 
 #include <stdbool.h>
 
-// Opens all spans that have memory.  Maps those of chunks, which will be read.  0 or -errno.
+// Opens all spans that have memory.  0 or -errno.
 int zr_pool_begin_claims(struct zr_pool *pool);
 
 // False if no object of this length can lie there (of_chunk: no chunk), its memory is missing, or

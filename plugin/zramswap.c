@@ -48,11 +48,20 @@ struct connection {
 
 static struct zr_config config;
 static struct zr_server server;
+static char *store_path; // absolute
 
 static int zramswap_config(const char *key, const char *value)
 {
     char why[ZR_CONFIG_WHY_BYTES];
 
+    if (strcmp(key, "store") == 0 && value[0] != '\0') {
+        free(store_path);
+        store_path = nbdkit_absolute_path(value);
+        if (!store_path) {
+            return -1;
+        }
+        value = store_path;
+    }
     if (zr_config_set(&config, key, value, why) < 0) {
         nbdkit_error("%s", why);
         return -1;
@@ -85,6 +94,10 @@ static int zramswap_config_complete(void)
     "limit=SIZE          Most memory for what is stored; default all of the machine.\n"            \
     "mlock=on|off        Lock all memory of the server; default off.\n"                            \
     "local-swap=on|off   The kernel of this machine swaps on the device; default off.\n"           \
+    "store=FILE          Keep what is stored in this file, which must lie on a tmpfs: it "         \
+    "outlives\n"                                                                                   \
+    "                    the server, however that ends.\n"                                         \
+    "drop=NAME           Remove an export from the store.  May be repeated.\n"                     \
     "stats-export=NAME   Serve statistics on the read-only exports NAME, as JSON, and\n"           \
     "                    NAME.prom, as Prometheus text."
 
@@ -102,7 +115,7 @@ static void zramswap_dump_plugin(void)
         }
     }
     printf("zramswap_features=trim fast-zero extents fua multi-conn exports limit checksum mlock "
-           "local-swap stats-export\n");
+           "local-swap stats-export store\n");
 }
 
 // MCL_ONFAULT: lock pages as they are touched; do not populate the reserved address range.
@@ -171,6 +184,7 @@ static void forked_parent(void)
     if (config.has_local_swap) {
         prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0);
     }
+    zr_server_abandon(&server);
 }
 
 // The store is left out of core dumps by itself; pages also pass through buffers of nbdkit and of
@@ -207,15 +221,36 @@ static int prepare_for_local_swap(void)
     return rc;
 }
 
+static void log_recovery(void)
+{
+    const struct zr_recovered *found = &server.recovered;
+
+    if (server.has_store) {
+        fprintf(stderr,
+                "zramswap: store %s: %llu pages of %zu exports recovered in %llu.%03llu ms, %llu "
+                "lost; %zu exports kept but not served\n",
+                server.store.path, (unsigned long long)found->nr_pages, server.nr_devices,
+                (unsigned long long)server.recovery_ns / 1000000,
+                (unsigned long long)server.recovery_ns / 1000 % 1000,
+                (unsigned long long)found->nr_new_lost, server.nr_devices - server.nr_served);
+    }
+}
+
 // Before the fork, so that the user sees what fails; the threads come after it.
 static int zramswap_get_ready(void)
 {
-    int rc = zr_server_init(&server, &config.server);
+    char why[ZR_STORE_WHY_BYTES];
+    int rc = zr_server_init_why(&server, &config.server, why);
 
+    if (rc < 0 && why[0] != '\0') {
+        nbdkit_error("%s", why);
+        return -1;
+    }
     if (rc < 0) {
         nbdkit_error("cannot set memory aside for the store: %s", strerrordesc_np(-rc));
         return -1;
     }
+    log_recovery();
     rc = pthread_atfork(NULL, forked_parent, NULL);
     if (rc != 0) {
         nbdkit_error("cannot prepare the fork: %s", strerrordesc_np(rc));
@@ -256,6 +291,7 @@ static void zramswap_cleanup(void)
 static void zramswap_unload(void)
 {
     zr_config_fini(&config);
+    free(store_path);
 }
 
 static int zramswap_list_exports(int readonly, int is_tls, struct nbdkit_exports *exports)

@@ -21,11 +21,6 @@ struct recovery {
     struct zr_recovered *found;
 };
 
-static uint64_t word_at(const _Atomic uint64_t *entry)
-{
-    return atomic_load_explicit(entry, memory_order_relaxed);
-}
-
 static void lose(struct recovery *recovery, _Atomic uint64_t *entry, uint64_t nr_slots)
 {
     atomic_store_explicit(entry, ZR_SLOT_LOST_WORD, memory_order_relaxed);
@@ -57,18 +52,19 @@ static bool try_claim_page(struct recovery *recovery, uint64_t word)
     }
 }
 
-static void recover_leaf(struct recovery *recovery, _Atomic uint64_t *leaf, uint64_t first_slot)
+// Claims what a leaf refers to.  words is what it holds.
+static void recover_leaf(struct recovery *recovery, const uint64_t *words, _Atomic uint64_t *leaf,
+                         uint64_t first_slot)
 {
     struct zr_recovered *found = recovery->found;
-    uint64_t word;
     size_t i;
 
     for (i = 0; i < ZR_LEAF_SLOTS; i++) {
+        const uint64_t word = words[i];
+
         if (i + LOOK_AHEAD < ZR_LEAF_SLOTS) {
-            zr_pool_prefetch_claim(recovery->pool,
-                                   zr_handle_of_word(word_at(&leaf[i + LOOK_AHEAD])));
+            zr_pool_prefetch_claim(recovery->pool, zr_handle_of_word(words[i + LOOK_AHEAD]));
         }
-        word = word_at(&leaf[i]);
         if (word == ZR_SLOT_EMPTY || word == ZR_SLOT_LOST_WORD) {
             continue;
         }
@@ -82,17 +78,22 @@ static void recover_leaf(struct recovery *recovery, _Atomic uint64_t *leaf, uint
     }
 }
 
-// The chunk that an entry refers to, claimed; NULL if there is none, or it was or is lost.
+// Claims the chunk that an entry, which holds word, refers to, and reads it.  NULL if there is
+// none, or it was or is lost.
 static _Atomic uint64_t *claim_chunk(struct recovery *recovery, _Atomic uint64_t *entry,
-                                     uint64_t first_slot, uint64_t nr_slots)
+                                     uint64_t word, uint64_t first_slot, uint64_t nr_slots,
+                                     uint64_t words[ZR_CHUNK_WORDS])
 {
-    const uint64_t word = word_at(entry);
     const zr_handle handle = {word};
 
     if (word == 0 || word == ZR_SLOT_LOST_WORD) {
         return NULL;
     }
-    if (word >> ZR_HANDLE_BITS == 0 && zr_pool_claim(recovery->pool, handle, true)) {
+    // Read through the file: the first touch of each chunk's page in a new mapping took 7 µs on a
+    // virtual machine with shadow page tables, half of the whole recovery.
+    if (word >> ZR_HANDLE_BITS == 0 && zr_pool_claim(recovery->pool, handle, true) &&
+        zr_arena_read(&recovery->pool->arena, zr_handle_offset_bytes(handle), words,
+                      ZR_CHUNK_BYTES) == 0) {
         return zr_pool_view_chunk(recovery->pool, handle);
     }
     if (first_slot + nr_slots > recovery->nr_slots) {
@@ -102,20 +103,35 @@ static _Atomic uint64_t *claim_chunk(struct recovery *recovery, _Atomic uint64_t
     return NULL;
 }
 
+static void recover_directory(struct recovery *recovery, const uint64_t *entries,
+                              _Atomic uint64_t *directory, uint64_t first_slot)
+{
+    uint64_t words[ZR_CHUNK_WORDS];
+    _Atomic uint64_t *leaf;
+    uint64_t slot = first_slot;
+    size_t i;
+
+    for (i = 0; i < ZR_CHUNK_WORDS; i++, slot += ZR_LEAF_SLOTS) {
+        leaf = claim_chunk(recovery, &directory[i], entries[i], slot, ZR_LEAF_SLOTS, words);
+        if (leaf) {
+            recover_leaf(recovery, words, leaf, slot);
+        }
+    }
+}
+
 void zr_recover(struct zr_pool *pool, _Atomic uint64_t *region, uint64_t nr_slots,
                 uint32_t min_object_bytes, struct zr_recovered *found)
 {
     struct recovery recovery = {pool, nr_slots, min_object_bytes, found};
-    _Atomic uint64_t *root = region + 1, *directory, *leaf;
-    uint64_t slot, i;
+    uint64_t words[ZR_CHUNK_WORDS];
+    _Atomic uint64_t *entry = region + 1, *directory;
+    uint64_t slot;
 
-    for (slot = 0; slot < nr_slots; slot += DIRECTORY_SLOTS) {
-        directory = claim_chunk(&recovery, &root[slot / DIRECTORY_SLOTS], slot, DIRECTORY_SLOTS);
-        for (i = 0; directory && i < ZR_CHUNK_WORDS; i++) {
-            leaf = claim_chunk(&recovery, &directory[i], slot + i * ZR_LEAF_SLOTS, ZR_LEAF_SLOTS);
-            if (leaf) {
-                recover_leaf(&recovery, leaf, slot + i * ZR_LEAF_SLOTS);
-            }
+    for (slot = 0; slot < nr_slots; slot += DIRECTORY_SLOTS, entry++) {
+        directory = claim_chunk(&recovery, entry, atomic_load_explicit(entry, memory_order_relaxed),
+                                slot, DIRECTORY_SLOTS, words);
+        if (directory) {
+            recover_directory(&recovery, words, directory, slot);
         }
     }
 }

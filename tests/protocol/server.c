@@ -204,6 +204,14 @@ void server_close(struct server *server)
     await_end(server, &status);
 }
 
+void server_kill_at_once(struct server *server)
+{
+    int status;
+
+    SYSTEM_OK(kill(server->pid, SIGKILL));
+    await_end(server, &status);
+}
+
 void server_preload(const char *library)
 {
     preloaded = library;
@@ -262,10 +270,7 @@ void server_start_in_background_list(const char *const *parameters)
 
 void server_kill(void)
 {
-    int status;
-
-    SYSTEM_OK(kill(fixture->pid, SIGKILL));
-    await_end(fixture, &status);
+    server_kill_at_once(fixture);
 }
 
 int server_end(void)

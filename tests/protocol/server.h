@@ -31,6 +31,9 @@ struct server {
 struct server *server_open_list(const char *const *arguments);
 void server_close(struct server *server);
 
+// Ends it by SIGKILL.
+void server_kill_at_once(struct server *server);
+
 // ---- the fixture: one server at a time ---------------------------------------------------------
 
 // Starts the server with these plugin parameters and waits until it accepts connections.
