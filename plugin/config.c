@@ -140,7 +140,7 @@ static int set_export(struct zr_config *config, const char *key, const char *val
 }
 
 // The path goes into messages and into statistics.
-static int set_store(struct zr_config *config, const char *key, const char *value, char *why)
+static int set_path(const char *key, const char *value, const char **path, char *why)
 {
     const char *c;
 
@@ -149,7 +149,7 @@ static int set_store(struct zr_config *config, const char *key, const char *valu
     if (value[0] == '\0' || *c != '\0') {
         return bad_value(key, value, "not the path of a file, in printable ASCII", why);
     }
-    config->server.store = value;
+    *path = value;
     return 0;
 }
 
@@ -207,7 +207,10 @@ int zr_config_set(struct zr_config *config, const char *key, const char *value, 
         return set_switch(key, value, &config->has_local_swap, why);
     }
     if (strcmp(key, "store") == 0) {
-        return set_store(config, key, value, why);
+        return set_path(key, value, &config->server.store, why);
+    }
+    if (strcmp(key, "state") == 0) {
+        return set_path(key, value, &config->server.state, why);
     }
     if (strcmp(key, "drop") == 0) {
         return add_drop(config, key, value, why);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/sysinfo.h>
 
 // More can never be stored, so more address space is not worth reserving.
@@ -97,6 +98,15 @@ static int recover(struct zr_server *server, uint64_t *stored_bytes)
 
 // ---- Devices
 
+static int init_identity(struct zr_identity *identity, const struct zr_export_record *record)
+{
+    if (record) {
+        memcpy(identity->uuid, record->uuid, sizeof identity->uuid);
+        return 0;
+    }
+    return getrandom(identity->uuid, sizeof identity->uuid, 0) < 0 ? -errno : 0;
+}
+
 static int init_device(struct zr_server *server, const struct zr_export_config *export,
                        const uint64_t *stored_bytes)
 {
@@ -119,10 +129,11 @@ static int init_device(struct zr_server *server, const struct zr_export_config *
     if (record) {
         device->checksum_seed = record->checksum_seed;
     }
+    rc = init_identity(&server->identities[server->nr_devices], record);
     server->tables[server->nr_devices] = &device->table;
     zr_clients_init(&server->clients[server->nr_devices], export->max_connections);
     server->nr_devices++;
-    return 0;
+    return rc;
 }
 
 static bool is_served(const struct zr_server_config *config, const char *name)
@@ -170,7 +181,9 @@ static int init_devices(struct zr_server *server, const struct zr_server_config 
     server->tables = calloc(nr, sizeof(struct zr_slot_table *));
     server->requests = calloc(nr, sizeof *server->requests);
     server->clients = calloc(nr, sizeof *server->clients);
-    if (!server->devices || !server->tables || !server->requests || !server->clients) {
+    server->identities = calloc(nr, sizeof *server->identities);
+    if (!server->devices || !server->tables || !server->requests || !server->clients ||
+        !server->identities) {
         return -ENOMEM;
     }
     for (i = 0; i < config->nr_exports && rc == 0; i++) {
@@ -191,6 +204,59 @@ static void fini_devices(struct zr_server *server)
     free(server->tables);
     free(server->requests);
     free(server->clients);
+    free(server->identities);
+}
+
+// ---- The state
+
+// What was in use, and is not here any more, is lost: it reads as EIO, not as zeros.
+static int lose_missing(struct zr_server *server, const struct zr_server_config *config, char *why)
+{
+    size_t i;
+
+    for (i = 0; i < server->nr_served; i++) {
+        struct zr_device *device = &server->devices[i];
+        struct zr_identity *identity = &server->identities[i];
+        enum zr_export_use use = zr_state_find(&server->state, device->name, identity->uuid);
+
+        if (use == ZR_EXPORT_IS_LOST &&
+            atomic_load_explicit(&device->table.account.stored_bytes, memory_order_relaxed) > 0) {
+            snprintf(why, ZR_STORE_WHY_BYTES,
+                     "state=%.200s: export '%.60s' in the store is not the one that is in use, and "
+                     "holds something: drop it, or give the state that belongs to the store",
+                     config->state, device->name);
+            return -EINVAL;
+        }
+        if (use == ZR_EXPORT_IS_LOST) {
+            zr_device_lose(device);
+        }
+        atomic_store_explicit(&identity->is_noted, use == ZR_EXPORT_IN_USE || !config->state,
+                              memory_order_relaxed);
+    }
+    return 0;
+}
+
+static int init_state(struct zr_server *server, const struct zr_server_config *config, char *why)
+{
+    int rc = zr_state_init(&server->state, config->state, why);
+    size_t i;
+
+    if (rc < 0) {
+        return rc;
+    }
+    for (i = 0; i < config->nr_drops && rc == 0; i++) {
+        rc = zr_state_drop(&server->state, config->drops[i]);
+    }
+    if (rc < 0) {
+        snprintf(why, ZR_STORE_WHY_BYTES, "state=%.200s: cannot write: %s", config->state,
+                 strerrordesc_np(-rc));
+    } else {
+        rc = lose_missing(server, config, why);
+    }
+    if (rc < 0) {
+        zr_state_fini(&server->state);
+    }
+    return rc;
 }
 
 // ---- All together
@@ -260,8 +326,14 @@ static int init_above_pool(struct zr_server *server, const struct zr_server_conf
     if (rc == 0) {
         rc = init_devices(server, config, stored_bytes);
     }
+    if (rc == 0) {
+        rc = init_state(server, config, why);
+    }
     if (rc == 0 && server->has_store) {
         rc = zr_store_file_commit(&server->store, why);
+        if (rc < 0) {
+            zr_state_fini(&server->state);
+        }
     }
     free(stored_bytes);
     if (rc < 0) {
@@ -352,6 +424,7 @@ void zr_server_fini(struct zr_server *server)
     zr_keeper_stop(&server->keeper);
     fini_devices(server);
     fini_codec(server);
+    zr_state_fini(&server->state);
     zr_deferred_free_destroy(server->deferred);
     zr_pool_fini(&server->pool);
     if (server->has_store) {
@@ -361,6 +434,7 @@ void zr_server_fini(struct zr_server *server)
 
 void zr_server_abandon(struct zr_server *server)
 {
+    zr_state_fini(&server->state);
     if (server->has_store) {
         zr_arena_fini(&server->pool.arena);
         zr_store_file_close(&server->store);
@@ -383,6 +457,27 @@ struct zr_request_stats *zr_server_requests(struct zr_server *server,
                                             const struct zr_device *device)
 {
     return &server->requests[device - server->devices];
+}
+
+const struct zr_identity *zr_server_identity(const struct zr_server *server,
+                                             const struct zr_device *device)
+{
+    return &server->identities[device - server->devices];
+}
+
+int zr_server_note_use(struct zr_server *server, const struct zr_device *device)
+{
+    struct zr_identity *identity = &server->identities[device - server->devices];
+    int rc;
+
+    if (atomic_load_explicit(&identity->is_noted, memory_order_relaxed)) {
+        return 0;
+    }
+    rc = zr_state_note(&server->state, device->name, identity->uuid);
+    if (rc == 0) {
+        atomic_store_explicit(&identity->is_noted, true, memory_order_relaxed);
+    }
+    return rc;
 }
 
 struct zr_clients *zr_server_clients(struct zr_server *server, const struct zr_device *device)
