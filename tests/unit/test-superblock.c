@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define FILE_BYTES (ZR_DATA_OFFSET + 64 * MiB)
@@ -149,6 +152,39 @@ START_TEST(a_copy_that_is_half_written_does_not_count)
         }
     }
     free(next);
+}
+END_TEST
+
+// The same by the function that writes it, which dies at the second page.
+START_TEST(a_copy_being_written_has_no_magic)
+{
+    struct zr_export_record *records = calloc(20, sizeof *records);
+    struct zr_superblock header;
+    char *copy =
+        mmap(NULL, 3 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t child;
+    int status;
+
+    ck_assert_ptr_ne(copy, MAP_FAILED);
+    zr_superblock_init(&header);
+    header.nr_exports = 16;
+    zr_superblock_write(copy, &header, records);
+    ck_assert_int_eq(zr_superblock_check(copy), ZR_SUPERBLOCK_SOUND);
+    child = fork();
+    if (child == 0) {
+        mprotect(copy + PAGE_BYTES, PAGE_BYTES, PROT_READ);
+        signal(SIGSEGV, SIG_DFL);
+        records[3].size_bytes = 1;
+        zr_superblock_write(copy, &header, records);
+        _exit(EXIT_SUCCESS);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS);
+    ck_assert_int_eq(zr_superblock_check(copy), ZR_SUPERBLOCK_NO_MAGIC);
+    zr_superblock_write(copy, &header, records);
+    ck_assert_int_eq(zr_superblock_check(copy), ZR_SUPERBLOCK_SOUND);
+    munmap(copy, 3 * PAGE_BYTES);
+    free(records);
 }
 END_TEST
 
@@ -473,6 +509,7 @@ int main(void)
         a_new_store_is_whole_when_it_has_a_name,
         a_start_that_fails_leaves_no_file,
         a_copy_that_is_half_written_does_not_count,
+        a_copy_being_written_has_no_magic,
         the_higher_generation_counts,
         damage_to_one_copy_is_survived,
         other_formats_are_refused,
