@@ -466,6 +466,9 @@ START_TEST(lost_pages_heal_one_by_one)
     zr_ager_walk(&server.ager);
     zr_compactor_pass(&server.compactor, ZR_URGENCY_FULL);
     ck_assert_uint_eq(store_compare(true), ZR_LEAF_SLOTS - 3);
+    store_stop();
+    store_restart();
+    ck_assert_uint_eq(server.recovered.nr_new_lost, 0);
     store_write(0, 1, CONTENT_TEXT); // not all of it was lost: page 0 means nothing
     ck_assert_uint_eq(store_compare(true), ZR_LEAF_SLOTS - 3);
     store_trim(ZR_LEAF_SLOTS, ZR_LEAF_SLOTS);
