@@ -9,6 +9,7 @@
 #include "store/checksum.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static _Atomic uint64_t *leaf_of(uint64_t slot)
@@ -385,6 +386,12 @@ static void fill_and_swap_levels(void)
     directory()[1] = device->table.root[0]; // a directory is no leaf of its own
 }
 
+static void fill_and_mark_entry(void)
+{
+    store_write(0, DEVICE_PAGES, CONTENT_TEXT);
+    directory()[1] |= UINT64_C(1) << 60; // an entry has no age
+}
+
 START_TEST(entries_that_cannot_be_right_are_lost)
 {
     const uint64_t words[] = {
@@ -403,6 +410,7 @@ START_TEST(entries_that_cannot_be_right_are_lost)
         ck_assert_uint_eq(expect_lost_after(fill_and_set_root_entry), DEVICE_PAGES);
     }
     ck_assert_uint_eq(expect_lost_after(fill_and_swap_levels), ZR_LEAF_SLOTS);
+    ck_assert_uint_eq(expect_lost_after(fill_and_mark_entry), ZR_LEAF_SLOTS);
 }
 END_TEST
 
@@ -557,18 +565,23 @@ START_TEST(pages_of_the_other_codec_are_read)
 }
 END_TEST
 
-static void zero_checksum(uint64_t slot)
+static unsigned char *checksum_of(uint64_t slot)
 {
-    uint64_t word = leaf_of(slot)[slot % ZR_LEAF_SLOTS];
+    uint64_t word = load_word(slot);
     unsigned char *object = zr_pool_view(&server.pool, zr_handle_of_word(word));
 
-    memset(object + zr_slot_word_length_bytes(word) - ZR_CHECKSUM_BYTES, 0, ZR_CHECKSUM_BYTES);
+    return object + zr_slot_word_length_bytes(word) - ZR_CHECKSUM_BYTES;
+}
+
+static bool has_checksum(uint64_t slot)
+{
+    return memcmp(checksum_of(slot), "\0\0\0\0", ZR_CHECKSUM_BYTES) != 0;
 }
 
 static void fill_and_zero_checksum(void)
 {
     store_write(0, DEVICE_PAGES, CONTENT_TEXT);
-    zero_checksum(42);
+    memset(checksum_of(42), 0, ZR_CHECKSUM_BYTES);
 }
 
 START_TEST(without_checksum_and_with_one)
@@ -583,6 +596,7 @@ START_TEST(without_checksum_and_with_one)
     config.without_checksum = true;
     store_restart();
     store_write(100, 100, CONTENT_TEXT);
+    ck_assert(!has_checksum(120) && has_checksum(42));
     store_stop();
     config.without_checksum = false;
     store_restart();
@@ -593,27 +607,37 @@ START_TEST(without_checksum_and_with_one)
 }
 END_TEST
 
+#define OTHER_BYTES (24 * MiB)
+
 START_TEST(limits_go_up_and_down)
 {
+    unsigned char *other = malloc(OTHER_BYTES);
     struct zr_pool_stats stats;
 
     store_fresh();
+    config.nr_exports = 2;
+    exports[1].size_bytes = OTHER_BYTES;
+    content_fill(other, OTHER_BYTES, CONTENT_RANDOM);
     store_restart();
+    ck_assert_int_eq(zr_device_write(&server.devices[1], other, OTHER_BYTES, 0), 0);
     store_write(0, DEVICE_PAGES, CONTENT_RANDOM);
     store_stop();
 
     config.limit_bytes = MiB;
-    config.nr_exports = 2;
+    config.nr_exports = 3;
     exports[0].limit_bytes = MiB;
     store_restart();
     store_compare(false);
     zr_pool_get_stats(&server.pool, &stats);
-    ck_assert_uint_gt(stats.used_bytes, 7 * MiB);
+    ck_assert_uint_gt(stats.used_bytes, OTHER_BYTES + 7 * MiB);
+    device = &server.devices[1];
+    ck_assert(reads_as(other, OTHER_BYTES, 0));
+    device = server.devices;
     // What is overwritten makes its own room; more is refused.
     for (uint64_t slot = 0; slot < 100; slot++) {
         store_write(slot, 1, CONTENT_RANDOM);
     }
-    ck_assert_int_eq(zr_device_write(&server.devices[1], shadow, DEVICE_BYTES / 2, 0), -ENOSPC);
+    ck_assert_int_eq(zr_device_write(&server.devices[2], other, DEVICE_BYTES / 2, 0), -ENOSPC);
     store_compare(false);
     store_trim(0, DEVICE_PAGES - 30);
     store_write(0, 20, CONTENT_RANDOM);
@@ -626,6 +650,7 @@ START_TEST(limits_go_up_and_down)
     store_write(0, DEVICE_PAGES, CONTENT_RANDOM);
     store_compare(false);
     store_stop();
+    free(other);
 }
 END_TEST
 
