@@ -243,8 +243,31 @@ static int refuse_copies(const struct zr_store_file *store, enum zr_superblock_s
     }
 }
 
-// copies is zeroed.
-static int read_copies(struct zr_store_file *store, char *copies, char *why)
+// A copy and as many records as it says, for free(); NULL with errno.  Read, not mapped: the touch
+// of a hole would take memory.  What the file does not have reads as zeros.
+static void *read_copy(const struct zr_store_file *store, int i)
+{
+    const off_t offset = (off_t)((uint64_t)i * ZR_SUPERBLOCK_COPY_BYTES);
+    struct zr_superblock header;
+    size_t bytes = sizeof header;
+    char *copy;
+
+    memset(&header, 0, sizeof header);
+    if (pread(store->fd, &header, sizeof header, offset) < 0) {
+        return NULL;
+    }
+    if (header.nr_exports <= ZR_SUPERBLOCK_MAX_EXPORTS) {
+        bytes += header.nr_exports * sizeof(struct zr_export_record);
+    }
+    copy = calloc(1, bytes);
+    if (copy && pread(store->fd, copy, bytes, offset) < 0) {
+        free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+static int choose_copy(struct zr_store_file *store, void *const *copies, char *why)
 {
     enum zr_superblock_state best = ZR_SUPERBLOCK_NO_MAGIC;
     const struct zr_superblock *chosen = NULL;
@@ -252,13 +275,8 @@ static int read_copies(struct zr_store_file *store, char *copies, char *why)
     uint32_t format = 0;
     int i;
 
-    // Read, not mapped: the touch of a hole would take memory.
-    if (pread(store->fd, copies, ZR_KINDS_OFFSET, 0) < 0) {
-        return refuse_errno(store->path, "file", why);
-    }
     for (i = 0; i < ZR_SUPERBLOCK_NR_COPIES; i++) {
-        const struct zr_superblock *header =
-            (const void *)(copies + (size_t)i * ZR_SUPERBLOCK_COPY_BYTES);
+        const struct zr_superblock *header = copies[i];
         enum zr_superblock_state state = zr_superblock_check(header);
 
         if (state == ZR_SUPERBLOCK_SOUND) {
@@ -279,11 +297,19 @@ static int read_copies(struct zr_store_file *store, char *copies, char *why)
 
 static int read_store(struct zr_store_file *store, char *why)
 {
-    char *copies = calloc(1, ZR_KINDS_OFFSET);
-    int rc = copies ? read_copies(store, copies, why)
-                    : refuse(store->path, -ENOMEM, why, "out of memory");
+    void *copies[ZR_SUPERBLOCK_NR_COPIES] = {0};
+    int i, rc = 0;
 
-    free(copies);
+    for (i = 0; i < ZR_SUPERBLOCK_NR_COPIES && rc == 0; i++) {
+        copies[i] = read_copy(store, i);
+        rc = copies[i] ? 0 : refuse_errno(store->path, "superblock", why);
+    }
+    if (rc == 0) {
+        rc = choose_copy(store, copies, why);
+    }
+    for (i = 0; i < ZR_SUPERBLOCK_NR_COPIES; i++) {
+        free(copies[i]);
+    }
     return rc;
 }
 
