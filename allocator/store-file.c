@@ -219,10 +219,13 @@ static int take_copy(struct zr_store_file *store, const char *copy, char *why)
                       (unsigned long long)(ZR_DATA_OFFSET + store->header.arena_bytes));
     }
     store->records = calloc(store->header.nr_exports + 1, sizeof *store->records);
-    if (!store->records) {
+    store->opened = calloc(store->header.nr_exports + 1, sizeof *store->opened);
+    if (!store->records || !store->opened) {
         return refuse(store->path, -ENOMEM, why, "out of memory");
     }
+    store->nr_opened = store->header.nr_exports;
     memcpy(store->records, records, store->header.nr_exports * sizeof *records);
+    memcpy(store->opened, records, store->header.nr_exports * sizeof *records);
     return 0;
 }
 
@@ -240,8 +243,31 @@ static int refuse_copies(const struct zr_store_file *store, enum zr_superblock_s
     }
 }
 
-// copies is zeroed.
-static int read_copies(struct zr_store_file *store, char *copies, char *why)
+// A copy and as many records as it says, for free(); NULL with errno.  Read, not mapped: the touch
+// of a hole would take memory.  What the file does not have reads as zeros.
+static void *read_copy(const struct zr_store_file *store, int i)
+{
+    const off_t offset = (off_t)((uint64_t)i * ZR_SUPERBLOCK_COPY_BYTES);
+    struct zr_superblock header;
+    size_t bytes = sizeof header;
+    char *copy;
+
+    memset(&header, 0, sizeof header);
+    if (pread(store->fd, &header, sizeof header, offset) < 0) {
+        return NULL;
+    }
+    if (header.nr_exports <= ZR_SUPERBLOCK_MAX_EXPORTS) {
+        bytes += header.nr_exports * sizeof(struct zr_export_record);
+    }
+    copy = calloc(1, bytes);
+    if (copy && pread(store->fd, copy, bytes, offset) < 0) {
+        free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+static int choose_copy(struct zr_store_file *store, void *const *copies, char *why)
 {
     enum zr_superblock_state best = ZR_SUPERBLOCK_NO_MAGIC;
     const struct zr_superblock *chosen = NULL;
@@ -249,13 +275,8 @@ static int read_copies(struct zr_store_file *store, char *copies, char *why)
     uint32_t format = 0;
     int i;
 
-    // Read, not mapped: the touch of a hole would take memory.
-    if (pread(store->fd, copies, ZR_KINDS_OFFSET, 0) < 0) {
-        return refuse_errno(store->path, "file", why);
-    }
     for (i = 0; i < ZR_SUPERBLOCK_NR_COPIES; i++) {
-        const struct zr_superblock *header =
-            (const void *)(copies + (size_t)i * ZR_SUPERBLOCK_COPY_BYTES);
+        const struct zr_superblock *header = copies[i];
         enum zr_superblock_state state = zr_superblock_check(header);
 
         if (state == ZR_SUPERBLOCK_SOUND) {
@@ -276,11 +297,19 @@ static int read_copies(struct zr_store_file *store, char *copies, char *why)
 
 static int read_store(struct zr_store_file *store, char *why)
 {
-    char *copies = calloc(1, ZR_KINDS_OFFSET);
-    int rc = copies ? read_copies(store, copies, why)
-                    : refuse(store->path, -ENOMEM, why, "out of memory");
+    void *copies[ZR_SUPERBLOCK_NR_COPIES] = {0};
+    int i, rc = 0;
 
-    free(copies);
+    for (i = 0; i < ZR_SUPERBLOCK_NR_COPIES && rc == 0; i++) {
+        copies[i] = read_copy(store, i);
+        rc = copies[i] ? 0 : refuse_errno(store->path, "superblock", why);
+    }
+    if (rc == 0) {
+        rc = choose_copy(store, copies, why);
+    }
+    for (i = 0; i < ZR_SUPERBLOCK_NR_COPIES; i++) {
+        free(copies[i]);
+    }
     return rc;
 }
 
@@ -366,8 +395,9 @@ void zr_store_file_close(struct zr_store_file *store)
         store->fd = -1;
     }
     free(store->records);
+    free(store->opened);
     free(store->path);
-    store->records = NULL;
+    store->records = store->opened = NULL;
     store->path = NULL;
 }
 
@@ -390,18 +420,16 @@ static uint64_t region_bytes(uint64_t nr_root_entries)
     return (bytes + ZR_OS_PAGE_BYTES - 1) / ZR_OS_PAGE_BYTES * ZR_OS_PAGE_BYTES;
 }
 
-// The first export whose region overlaps [offset, offset + bytes); NULL if none does.
-static const struct zr_export_record *overlapping(const struct zr_store_file *store,
-                                                  uint64_t offset, uint64_t bytes)
+// The first of these whose region overlaps [offset, offset + bytes); NULL if none does.
+static const struct zr_export_record *overlapping(const struct zr_export_record *records,
+                                                  uint32_t nr, uint64_t offset, uint64_t bytes)
 {
     uint32_t i;
 
-    for (i = 0; i < store->header.nr_exports; i++) {
-        const struct zr_export_record *record = &store->records[i];
-
-        if (record->root_offset < offset + bytes &&
-            offset < record->root_offset + region_bytes(record->nr_root_entries)) {
-            return record;
+    for (i = 0; i < nr; i++) {
+        if (records[i].root_offset < offset + bytes &&
+            offset < records[i].root_offset + region_bytes(records[i].nr_root_entries)) {
+            return &records[i];
         }
     }
     return NULL;
@@ -416,7 +444,9 @@ static int make_region(struct zr_store_file *store, uint64_t nr_root_entries, ui
     int rc;
 
     *offset = ZR_ROOTS_OFFSET;
-    while ((taken = overlapping(store, *offset, bytes)) != NULL) {
+    while ((taken = overlapping(store->records, store->header.nr_exports, *offset, bytes)) !=
+               NULL ||
+           (taken = overlapping(store->opened, store->nr_opened, *offset, bytes)) != NULL) {
         *offset = taken->root_offset + region_bytes(taken->nr_root_entries);
     }
     if (*offset + bytes > ZR_DATA_OFFSET) {

@@ -104,7 +104,8 @@ enum zr_superblock_state {
     ZR_SUPERBLOCK_NO_MAGIC,
 };
 
-// copy has ZR_SUPERBLOCK_COPY_BYTES.  Any thread; none of these allocates or blocks.
+// copy has a header and its records, as far as there may be so many.  Any thread; none of these
+// allocates or blocks.
 enum zr_superblock_state zr_superblock_check(const void *copy);
 
 // The records of a copy.
