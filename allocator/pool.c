@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef FREE_BATCH       // tests/schedule/small.h has other sizes
-#define FREE_BATCH 512   // handles grouped by class at a time: a chunk of them
-#define FREE_PER_LOCK 64 // freed under one hold of a class lock, a microsecond or less
-#define PIECE_PAGES 4    // OS pages that a new object takes at once; a copy takes just its own
+#ifndef FREE_BATCH        // tests/schedule/small.h has other sizes
+#define FREE_BATCH 512    // handles grouped by class at a time: a chunk of them
+#define FREE_PER_LOCK 64  // freed under one hold of a class lock, a microsecond or less
+#define MAX_SPANS_TRIED 8 // of a class, where the system has no more memory
+#define PIECE_PAGES 4     // OS pages that a new object takes at once; a copy takes just its own
 #endif
 
 static int init_arena(struct zr_pool *pool, uint64_t bytes, struct zr_store_file *store)
@@ -137,14 +138,27 @@ static void note_kind(struct zr_pool *pool, const struct zr_span *span, uint32_t
                           memory_order_release);
 }
 
-// A free span for a class, whose lock is held: a warm one if there is one, for a copy a cold one;
-// NULL at the limit.
-static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr, bool is_copy)
+// Whether a warm span has all its memory: those that do are in front.
+static bool has_whole_warm_span_locked(const struct zr_pool *pool)
 {
+    return pool->nr_warm_spans > 0 &&
+           zr_span_backed(cds_list_first_entry(&pool->warm, struct zr_span, node)) ==
+               ZR_SPAN_ALL_PAGES;
+}
+
+enum want { WARM_FIRST, COLD_FIRST, WHOLE_WARM_ONLY };
+
+// A free span for a class, whose lock is held.  NULL at the limit, or if there is none as wanted.
+static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr, enum want want)
+{
+    const bool is_copy = want == COLD_FIRST;
     struct zr_span *span = NULL;
     bool is_warm;
 
     pthread_mutex_lock(&pool->span_lock);
+    if (want == WHOLE_WARM_ONLY && !has_whole_warm_span_locked(pool)) {
+        goto out;
+    }
     is_warm = pool->nr_warm_spans > 0 &&
               (!is_copy || pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans);
     if (!is_warm && (pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans ||
@@ -169,7 +183,7 @@ out:
 
 // Sees to it that the pages of an object have memory, which the taker of it has announced in
 // nr_backing: so the keeper gives no page of the span back meanwhile.  Several may do the same
-// pages at once, which does no harm.  0 or -ENOSPC.
+// pages at once, which does no harm.  0 or -ENOMEM.
 static int back_object(struct zr_pool *pool, struct zr_pool_class *class, struct zr_span *span,
                        uint32_t pages, bool is_copy)
 {
@@ -191,11 +205,43 @@ static int back_object(struct zr_pool *pool, struct zr_pool_class *class, struct
                                                                       end * ZR_OS_PAGE_BYTES));
     }
     pthread_mutex_unlock(&class->lock);
-    return rc < 0 ? -ENOSPC : 0;
+    return rc < 0 ? -ENOMEM : 0;
 }
 
-static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t bytes, bool is_copy,
-                          zr_handle *handle)
+static bool try_add_span(struct zr_pool *pool, uint32_t class_nr, enum want want)
+{
+    struct zr_span *span = get_free_span(pool, class_nr, want);
+
+    if (span) {
+        cds_list_add(&span->node, &pool->class[class_nr].partial);
+        pool->class[class_nr].nr_spans++;
+    }
+    return span != NULL;
+}
+
+// The class, whose lock is held, is to give out of another span than the one that the system
+// refused memory for: of a warm one, which has memory, or else of the next.  False if there is
+// none.
+static bool turn_from_span(struct zr_pool *pool, uint32_t class_nr, const struct zr_span *refused)
+{
+    struct cds_list_head *partial = &pool->class[class_nr].partial;
+
+    if (try_add_span(pool, class_nr, WHOLE_WARM_ONLY)) {
+        return true;
+    }
+    if (!cds_list_empty(partial) && partial->next == &refused->node) {
+        struct cds_list_head *node = partial->next;
+
+        cds_list_del(node);
+        cds_list_add_tail(node, partial);
+    }
+    return !cds_list_empty(partial) && partial->next != &refused->node;
+}
+
+// 0; -ENOSPC: at the limit; -ENOMEM: the system has no memory for what is free in *refused.  That
+// of an earlier call, if not NULL, is avoided.
+static int try_alloc(struct zr_pool *pool, uint32_t class_nr, uint32_t bytes, bool is_copy,
+                     zr_handle *handle, struct zr_span **refused)
 {
     struct zr_pool_class *class = &pool->class[class_nr];
     uint32_t object_bytes = pool->classes.object_bytes[class_nr];
@@ -204,14 +250,11 @@ static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t byte
     int rc = 0;
 
     pthread_mutex_lock(&class->lock);
-    if (cds_list_empty(&class->partial)) {
-        span = get_free_span(pool, class_nr, is_copy);
-        if (!span) {
-            pthread_mutex_unlock(&class->lock);
-            return -ENOSPC;
-        }
-        cds_list_add(&span->node, &class->partial);
-        class->nr_spans++;
+    if (*refused ? !turn_from_span(pool, class_nr, *refused)
+                 : cds_list_empty(&class->partial) &&
+                       !try_add_span(pool, class_nr, is_copy ? COLD_FIRST : WARM_FIRST)) {
+        pthread_mutex_unlock(&class->lock);
+        return -ENOSPC;
     }
     span = cds_list_first_entry(&class->partial, struct zr_span, node);
     start = zr_span_take(span) * object_bytes;
@@ -229,9 +272,23 @@ static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t byte
         rc = back_object(pool, class, span, missing, is_copy);
     }
     if (rc < 0) {
+        *refused = span;
         zr_pool_free(pool, &handle->bits, 1);
     }
     return rc;
+}
+
+static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t bytes, bool is_copy,
+                          zr_handle *handle)
+{
+    struct zr_span *refused = NULL;
+    unsigned nr_tries = is_copy ? 1 : MAX_SPANS_TRIED;
+    int rc;
+
+    do {
+        rc = try_alloc(pool, class_nr, bytes, is_copy, handle, &refused);
+    } while (rc == -ENOMEM && --nr_tries > 0);
+    return rc < 0 ? -ENOSPC : 0;
 }
 
 int zr_pool_alloc(struct zr_pool *pool, uint32_t bytes, zr_handle *handle)

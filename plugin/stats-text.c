@@ -90,18 +90,13 @@ static void print_fields(FILE *out, const struct field *fields, size_t nr, const
     }
 }
 
-// A file of printable ASCII.
+// A file of printable ASCII; nothing if there is none.
 static void print_store(FILE *out, const struct zr_server_stats *stats)
 {
     const char *c;
 
-    fputs("\"store\": ", out);
-    if (!stats->store) {
-        fputs("null", out);
-        return;
-    }
-    fputc('"', out);
-    for (c = stats->store; *c; c++) {
+    fputs("\"store\": \"", out);
+    for (c = stats->store ? stats->store : ""; *c; c++) {
         fprintf(out, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
     }
     fputc('"', out);

@@ -18,6 +18,7 @@
 #define BATCH_SPANS 2
 #define RELEASED_PER_CLASS 2
 #define PIECE_PAGES 2
+#define MAX_SPANS_TRIED 2
 #define SLICE_CHUNKS 2
 
 #endif

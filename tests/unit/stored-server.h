@@ -4,8 +4,8 @@
 // A server over a store in a file on a tmpfs, for the tests of what outlives it.
 //
 // An earlier server is a child process that does a piece of work and is killed, as the real ones
-// are.  What it wrote is in shadow, DEVICE_BYTES of it, which the child shares.  server, device (the
-// first one) and shadow are those of shadowed-device.h.
+// are.  What it wrote is in shadow, DEVICE_BYTES of it, which the child shares.  server, device
+// (the first one) and shadow are those of shadowed-device.h.
 #ifndef ZR_TESTS_STORED_SERVER_H
 #define ZR_TESTS_STORED_SERVER_H
 

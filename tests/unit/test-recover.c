@@ -501,6 +501,11 @@ START_TEST(lost_pages_are_no_holes)
     zr_device_lose(device);
     ck_assert_int_eq(zr_device_extents(device, DEVICE_BYTES, 0, count_holes, &holes), 0);
     ck_assert_uint_eq(holes, 0);
+    // Nor are those behind a hole.
+    store_write(1, 1, CONTENT_TEXT);
+    store_trim(0, ZR_LEAF_SLOTS);
+    ck_assert_int_eq(zr_device_extents(device, DEVICE_BYTES, 0, count_holes, &holes), 0);
+    ck_assert_uint_eq(holes, ZR_LEAF_SLOTS * PAGE_BYTES);
     store_stop();
 }
 END_TEST
