@@ -240,6 +240,24 @@ static int refuse_copies(const struct zr_store_file *store, enum zr_superblock_s
     }
 }
 
+// Reads one copy, but for what it does not use, to where zeros are.  Read, not mapped: the touch of
+// a hole would take memory.
+static int read_copy(const struct zr_store_file *store, char *copy, off_t offset, char *why)
+{
+    const struct zr_superblock *header = (const void *)copy;
+
+    if (pread(store->fd, copy, sizeof *header, offset) < 0) {
+        return refuse_errno(store->path, "file", why);
+    }
+    if (header->nr_exports <= ZR_SUPERBLOCK_MAX_EXPORTS &&
+        pread(store->fd, copy + sizeof *header,
+              header->nr_exports * sizeof(struct zr_export_record),
+              offset + (off_t)sizeof *header) < 0) {
+        return refuse_errno(store->path, "file", why);
+    }
+    return 0;
+}
+
 // copies is zeroed.
 static int read_copies(struct zr_store_file *store, char *copies, char *why)
 {
@@ -247,17 +265,18 @@ static int read_copies(struct zr_store_file *store, char *copies, char *why)
     const struct zr_superblock *chosen = NULL;
     uint64_t generation[ZR_SUPERBLOCK_NR_COPIES] = {0};
     uint32_t format = 0;
-    int i;
+    int i, rc;
 
-    // Read, not mapped: the touch of a hole would take memory.
-    if (pread(store->fd, copies, ZR_KINDS_OFFSET, 0) < 0) {
-        return refuse_errno(store->path, "file", why);
-    }
     for (i = 0; i < ZR_SUPERBLOCK_NR_COPIES; i++) {
-        const struct zr_superblock *header =
-            (const void *)(copies + (size_t)i * ZR_SUPERBLOCK_COPY_BYTES);
-        enum zr_superblock_state state = zr_superblock_check(header);
+        char *copy = copies + (size_t)i * ZR_SUPERBLOCK_COPY_BYTES;
+        const struct zr_superblock *header = (const void *)copy;
+        enum zr_superblock_state state;
 
+        rc = read_copy(store, copy, (off_t)((uint64_t)i * ZR_SUPERBLOCK_COPY_BYTES), why);
+        if (rc < 0) {
+            return rc;
+        }
+        state = zr_superblock_check(header);
         if (state == ZR_SUPERBLOCK_SOUND) {
             generation[i] = header->generation;
             chosen = chosen && chosen->generation >= header->generation ? chosen : header;
