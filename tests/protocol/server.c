@@ -155,19 +155,26 @@ static void await_end(struct server *server, int *status)
     }
 }
 
-// False if it ended instead of accepting connections, with its wait status.
-static bool try_open(struct server *server, int *status, const char *const *before,
-                     const char *const *after, const char *messages_path)
+static void spawn(struct server *server, const char *const *before, const char *const *after,
+                  const char *messages_path)
 {
     const char *options[MAX_ARGUMENTS] = {
         "--foreground", "--exit-with-parent", "--unix",
         server->socket, "--pidfile",          server->pidfile,
     };
-    double deadline = now_seconds() + START_STOP_SECONDS;
 
     EXPECT(server->pid == 0);
     append(options, before);
     server->pid = spawn_nbdkit(options, after, messages_path);
+}
+
+// False if it ended instead of accepting connections, with its wait status.
+static bool try_open(struct server *server, int *status, const char *const *before,
+                     const char *const *after, const char *messages_path)
+{
+    double deadline = now_seconds() + START_STOP_SECONDS;
+
+    spawn(server, before, after, messages_path);
 
     // nbdkit writes the pidfile when its socket accepts connections, and not before.
     while (access(server->pidfile, F_OK) == -1) {
@@ -204,12 +211,19 @@ void server_close(struct server *server)
     await_end(server, &status);
 }
 
+static bool was_killed(int status)
+{
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
 void server_kill_at_once(struct server *server)
 {
     int status;
 
     SYSTEM_OK(kill(server->pid, SIGKILL));
     await_end(server, &status);
+    if (!was_killed(status))
+        FAIL("the server ended by itself, with wait status %#x", status);
 }
 
 void server_preload(const char *library)
@@ -271,6 +285,16 @@ void server_start_in_background_list(const char *const *parameters)
 void server_kill(void)
 {
     server_kill_at_once(fixture);
+}
+
+bool server_kill_in_start_list(unsigned after_us, int *status, const char *const *parameters)
+{
+    begin_test();
+    spawn(fixture, (const char *const[]){plugin_path(), NULL}, parameters, fixture->messages);
+    usleep(after_us);
+    SYSTEM_OK(kill(fixture->pid, SIGKILL));
+    await_end(fixture, status);
+    return was_killed(*status);
 }
 
 int server_end(void)
