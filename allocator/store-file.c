@@ -219,10 +219,13 @@ static int take_copy(struct zr_store_file *store, const char *copy, char *why)
                       (unsigned long long)(ZR_DATA_OFFSET + store->header.arena_bytes));
     }
     store->records = calloc(store->header.nr_exports + 1, sizeof *store->records);
-    if (!store->records) {
+    store->opened = calloc(store->header.nr_exports + 1, sizeof *store->opened);
+    if (!store->records || !store->opened) {
         return refuse(store->path, -ENOMEM, why, "out of memory");
     }
+    store->nr_opened = store->header.nr_exports;
     memcpy(store->records, records, store->header.nr_exports * sizeof *records);
+    memcpy(store->opened, records, store->header.nr_exports * sizeof *records);
     return 0;
 }
 
@@ -385,8 +388,9 @@ void zr_store_file_close(struct zr_store_file *store)
         store->fd = -1;
     }
     free(store->records);
+    free(store->opened);
     free(store->path);
-    store->records = NULL;
+    store->records = store->opened = NULL;
     store->path = NULL;
 }
 
@@ -409,18 +413,16 @@ static uint64_t region_bytes(uint64_t nr_root_entries)
     return (bytes + ZR_OS_PAGE_BYTES - 1) / ZR_OS_PAGE_BYTES * ZR_OS_PAGE_BYTES;
 }
 
-// The first export whose region overlaps [offset, offset + bytes); NULL if none does.
-static const struct zr_export_record *overlapping(const struct zr_store_file *store,
-                                                  uint64_t offset, uint64_t bytes)
+// The first of these whose region overlaps [offset, offset + bytes); NULL if none does.
+static const struct zr_export_record *overlapping(const struct zr_export_record *records,
+                                                  uint32_t nr, uint64_t offset, uint64_t bytes)
 {
     uint32_t i;
 
-    for (i = 0; i < store->header.nr_exports; i++) {
-        const struct zr_export_record *record = &store->records[i];
-
-        if (record->root_offset < offset + bytes &&
-            offset < record->root_offset + region_bytes(record->nr_root_entries)) {
-            return record;
+    for (i = 0; i < nr; i++) {
+        if (records[i].root_offset < offset + bytes &&
+            offset < records[i].root_offset + region_bytes(records[i].nr_root_entries)) {
+            return &records[i];
         }
     }
     return NULL;
@@ -435,7 +437,9 @@ static int make_region(struct zr_store_file *store, uint64_t nr_root_entries, ui
     int rc;
 
     *offset = ZR_ROOTS_OFFSET;
-    while ((taken = overlapping(store, *offset, bytes)) != NULL) {
+    while ((taken = overlapping(store->records, store->header.nr_exports, *offset, bytes)) !=
+               NULL ||
+           (taken = overlapping(store->opened, store->nr_opened, *offset, bytes)) != NULL) {
         *offset = taken->root_offset + region_bytes(taken->nr_root_entries);
     }
     if (*offset + bytes > ZR_DATA_OFFSET) {

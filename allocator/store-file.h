@@ -31,7 +31,10 @@ struct zr_store_file {
     struct zr_arena metadata;         // what is before the arena
     struct zr_superblock header;      // what commit writes
     struct zr_export_record *records; // header.nr_exports of them
-    bool is_changed;                  // since the last commit, or the copies differ
+    // As the file had them when it was opened.  Until a commit they count, so their roots stay.
+    struct zr_export_record *opened;
+    uint32_t nr_opened;
+    bool is_changed; // since the last commit, or the copies differ
 };
 
 // Opens it or makes it.  Blocks for a second if another server has it: one that was killed may not
