@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -29,6 +31,7 @@ static char directory[40];
 static struct server servers[MAX_SERVERS]; // the first one is the fixture's
 static struct server *const fixture = &servers[0];
 static const char *preloaded = "";
+static bool is_traced; // the next server
 
 // Runs at exit and from a signal handler: async-signal-safe calls only.
 static void clean_up(void)
@@ -114,6 +117,8 @@ static pid_t spawn_nbdkit(const char *const *before, const char *const *after,
             dup2(messages, STDOUT_FILENO);
             dup2(messages, STDERR_FILENO);
         }
+        if (is_traced)
+            ptrace(PTRACE_TRACEME);
         execvp(arguments[0], (char **)arguments);
         _exit(COMMAND_NOT_FOUND);
     }
@@ -295,6 +300,67 @@ bool server_kill_in_start_list(unsigned after_us, int *status, const char *const
     SYSTEM_OK(kill(fixture->pid, SIGKILL));
     await_end(fixture, status);
     return was_killed(*status);
+}
+
+// True once the server has this file open.
+static bool has_open(const char *file)
+{
+    char folder_path[40], target[256];
+    const struct dirent *entry;
+    bool is_found = false;
+    DIR *folder;
+
+    sprintf(folder_path, "/proc/%d/fd", fixture->pid);
+    folder = opendir(folder_path);
+    EXPECT(folder);
+    while (!is_found && (entry = readdir(folder))) {
+        ssize_t length = readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1);
+
+        is_found = length > 0 && strncmp(target, file, strlen(file)) == 0;
+    }
+    closedir(folder);
+    return is_found;
+}
+
+// To where it enters or leaves a system call.
+static void run_to_next_stop(void)
+{
+    int status, signal_number = 0;
+
+    do {
+        SYSTEM_OK(ptrace(PTRACE_SYSCALL, fixture->pid, NULL, signal_number));
+        SYSTEM_OK(waitpid(fixture->pid, &status, __WALL));
+        if (!WIFSTOPPED(status))
+            FAIL("the server ended with wait status %#x:\n%s", status, server_take_messages());
+        signal_number = WSTOPSIG(status);
+    } while (signal_number != (SIGTRAP | 0x80));
+}
+
+bool server_kill_at_stop_list(unsigned nr_stops, const char *file, const char *const *parameters)
+{
+    bool has_started;
+    int status;
+
+    begin_test();
+    is_traced = true;
+    spawn(fixture, (const char *const[]){plugin_path(), NULL}, parameters, fixture->messages);
+    is_traced = false;
+    SYSTEM_OK(waitpid(fixture->pid, &status, 0)); // at exec
+    EXPECT(WIFSTOPPED(status));
+    SYSTEM_OK(
+        ptrace(PTRACE_SETOPTIONS, fixture->pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
+    while (!has_open(file))
+        run_to_next_stop();
+    while (nr_stops-- > 0 && access(fixture->pidfile, F_OK) == -1)
+        run_to_next_stop();
+    has_started = access(fixture->pidfile, F_OK) == 0;
+    SYSTEM_OK(kill(fixture->pid, SIGKILL));
+    SYSTEM_OK(waitpid(fixture->pid, &status, __WALL));
+    EXPECT(was_killed(status));
+    fixture->pid = 0;
+    unlink(fixture->socket);
+    unlink(fixture->pidfile);
+    return !has_started;
 }
 
 int server_end(void)

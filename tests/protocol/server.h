@@ -72,6 +72,10 @@ void server_kill(void);
 // ended by itself, with its wait status.
 bool server_kill_in_start_list(unsigned after_us, int *status, const char *const *parameters);
 
+// The same at an exact place: where its main thread enters or leaves a system call, the one so many
+// such stops after it has opened a file of this name. False if it accepted connections before that.
+bool server_kill_at_stop_list(unsigned nr_stops, const char *file, const char *const *parameters);
+
 // Ends the server with SIGTERM. It must exit with status 0, soon, and must not have written
 // anything to its standard error that was not taken before.
 void server_stop(void);
