@@ -288,6 +288,16 @@ void durable_check(struct durable_disk *disk, struct nbd_handle *nbd)
     }
 }
 
+bool durable_is_settled(const struct durable_disk *disk)
+{
+    for (unsigned i = 0; i < DURABLE_SLOTS; i++) {
+        if (disk->under_way[i].bytes > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void durable_count(const struct durable_disk *disk, uint64_t *nr_stored, uint64_t *nr_same)
 {
     const uint8_t *page;

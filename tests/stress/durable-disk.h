@@ -81,6 +81,10 @@ void durable_was_killed(struct durable_disk *disk);
 // become what was read.
 void durable_check(struct durable_disk *disk, struct nbd_handle *nbd);
 
+// No request was under way at the last kill, or the disk was checked since: it is known what it
+// holds.
+bool durable_is_settled(const struct durable_disk *disk);
+
 // Pages that are not all zeros; and of them, those that repeat one 32-bit value.
 void durable_count(const struct durable_disk *disk, uint64_t *nr_stored, uint64_t *nr_same);
 
