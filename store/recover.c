@@ -69,7 +69,7 @@ static void recover_leaf(struct recovery *recovery, const uint64_t *words, _Atom
             continue;
         }
         if (first_slot + i >= recovery->nr_slots || !try_claim_page(recovery, word)) {
-            lose(recovery, &leaf[i], 1);
+            lose(recovery, &leaf[i], first_slot + i < recovery->nr_slots);
             continue;
         }
         found->nr_pages++;
