@@ -153,6 +153,10 @@ static int check_header(const char *path, const struct zr_superblock *header, ch
         return refuse(path, -EINVAL, why, "features: %#x, of which this server knows %#x",
                       header->features, ZR_FEATURES_KNOWN);
     }
+    if (header->arena_bytes > ZR_ARENA_MAX_BYTES) {
+        return refuse(path, -EINVAL, why, "arena size: %llu, more than a handle can say",
+                      (unsigned long long)header->arena_bytes);
+    }
     {
         const struct {
             const char *name;
@@ -176,6 +180,50 @@ static int check_header(const char *path, const struct zr_superblock *header, ch
     return 0;
 }
 
+static uint64_t region_bytes(uint64_t nr_root_entries)
+{
+    uint64_t bytes = (nr_root_entries + 1) * sizeof(uint64_t); // the state first
+
+    return (bytes + ZR_OS_PAGE_BYTES - 1) / ZR_OS_PAGE_BYTES * ZR_OS_PAGE_BYTES;
+}
+
+// The first of these whose region overlaps [offset, offset + bytes); NULL if none does.
+static const struct zr_export_record *overlapping(const struct zr_export_record *records,
+                                                  uint32_t nr, uint64_t offset, uint64_t bytes)
+{
+    uint32_t i;
+
+    for (i = 0; i < nr; i++) {
+        if (records[i].root_offset < offset + bytes &&
+            offset < records[i].root_offset + region_bytes(records[i].nr_root_entries)) {
+            return &records[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_sound_record(const struct zr_export_record *record)
+{
+    return memchr(record->name, '\0', sizeof record->name) && record->size_bytes > 0 &&
+           record->size_bytes <= ZR_EXPORT_MAX_BYTES &&
+           record->nr_root_entries ==
+               (record->size_bytes + ZR_ROOT_ENTRY_BYTES - 1) / ZR_ROOT_ENTRY_BYTES &&
+           record->root_offset % ZR_OS_PAGE_BYTES == 0 && record->root_offset >= ZR_ROOTS_OFFSET &&
+           record->root_offset <= ZR_DATA_OFFSET - region_bytes(record->nr_root_entries);
+}
+
+static bool has_name(const struct zr_export_record *records, uint32_t nr, const char *name)
+{
+    uint32_t i;
+
+    for (i = 0; i < nr; i++) {
+        if (strcmp(records[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // What no server would have written, though its crc is right.
 static int check_records(const char *path, const struct zr_superblock *header,
                          const struct zr_export_record *records, char *why)
@@ -183,12 +231,9 @@ static int check_records(const char *path, const struct zr_superblock *header,
     uint32_t i;
 
     for (i = 0; i < header->nr_exports; i++) {
-        const struct zr_export_record *record = &records[i];
-
-        if (!memchr(record->name, '\0', sizeof record->name) ||
-            record->root_offset % ZR_OS_PAGE_BYTES != 0 || record->root_offset < ZR_ROOTS_OFFSET ||
-            record->root_offset > ZR_DATA_OFFSET ||
-            record->nr_root_entries >= (ZR_DATA_OFFSET - record->root_offset) / sizeof(uint64_t)) {
+        if (!is_sound_record(&records[i]) || has_name(records, i, records[i].name) ||
+            overlapping(records, i, records[i].root_offset,
+                        region_bytes(records[i].nr_root_entries))) {
             return refuse(path, -EINVAL, why, "export %u: its record is damaged", i);
         }
     }
@@ -401,28 +446,6 @@ struct zr_export_record *zr_store_file_find(struct zr_store_file *store, const c
     for (i = 0; i < store->header.nr_exports; i++) {
         if (strcmp(store->records[i].name, name) == 0) {
             return &store->records[i];
-        }
-    }
-    return NULL;
-}
-
-static uint64_t region_bytes(uint64_t nr_root_entries)
-{
-    uint64_t bytes = (nr_root_entries + 1) * sizeof(uint64_t); // the state first
-
-    return (bytes + ZR_OS_PAGE_BYTES - 1) / ZR_OS_PAGE_BYTES * ZR_OS_PAGE_BYTES;
-}
-
-// The first of these whose region overlaps [offset, offset + bytes); NULL if none does.
-static const struct zr_export_record *overlapping(const struct zr_export_record *records,
-                                                  uint32_t nr, uint64_t offset, uint64_t bytes)
-{
-    uint32_t i;
-
-    for (i = 0; i < nr; i++) {
-        if (records[i].root_offset < offset + bytes &&
-            offset < records[i].root_offset + region_bytes(records[i].nr_root_entries)) {
-            return &records[i];
         }
     }
     return NULL;
