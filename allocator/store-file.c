@@ -153,6 +153,10 @@ static int check_header(const char *path, const struct zr_superblock *header, ch
         return refuse(path, -EINVAL, why, "features: %#x, of which this server knows %#x",
                       header->features, ZR_FEATURES_KNOWN);
     }
+    if (header->arena_bytes > ZR_ARENA_MAX_BYTES) {
+        return refuse(path, -EINVAL, why, "arena size: %llu, more than a handle can say",
+                      (unsigned long long)header->arena_bytes);
+    }
     {
         const struct {
             const char *name;
@@ -176,6 +180,50 @@ static int check_header(const char *path, const struct zr_superblock *header, ch
     return 0;
 }
 
+static uint64_t region_bytes(uint64_t nr_root_entries)
+{
+    uint64_t bytes = (nr_root_entries + 1) * sizeof(uint64_t); // the state first
+
+    return (bytes + ZR_OS_PAGE_BYTES - 1) / ZR_OS_PAGE_BYTES * ZR_OS_PAGE_BYTES;
+}
+
+// The first of these whose region overlaps [offset, offset + bytes); NULL if none does.
+static const struct zr_export_record *overlapping(const struct zr_export_record *records,
+                                                  uint32_t nr, uint64_t offset, uint64_t bytes)
+{
+    uint32_t i;
+
+    for (i = 0; i < nr; i++) {
+        if (records[i].root_offset < offset + bytes &&
+            offset < records[i].root_offset + region_bytes(records[i].nr_root_entries)) {
+            return &records[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_sound_record(const struct zr_export_record *record)
+{
+    return memchr(record->name, '\0', sizeof record->name) && record->size_bytes > 0 &&
+           record->size_bytes <= ZR_EXPORT_MAX_BYTES &&
+           record->nr_root_entries ==
+               (record->size_bytes + ZR_ROOT_ENTRY_BYTES - 1) / ZR_ROOT_ENTRY_BYTES &&
+           record->root_offset % ZR_OS_PAGE_BYTES == 0 && record->root_offset >= ZR_ROOTS_OFFSET &&
+           record->root_offset <= ZR_DATA_OFFSET - region_bytes(record->nr_root_entries);
+}
+
+static bool has_name(const struct zr_export_record *records, uint32_t nr, const char *name)
+{
+    uint32_t i;
+
+    for (i = 0; i < nr; i++) {
+        if (strcmp(records[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // What no server would have written, though its crc is right.
 static int check_records(const char *path, const struct zr_superblock *header,
                          const struct zr_export_record *records, char *why)
@@ -183,12 +231,9 @@ static int check_records(const char *path, const struct zr_superblock *header,
     uint32_t i;
 
     for (i = 0; i < header->nr_exports; i++) {
-        const struct zr_export_record *record = &records[i];
-
-        if (!memchr(record->name, '\0', sizeof record->name) ||
-            record->root_offset % ZR_OS_PAGE_BYTES != 0 || record->root_offset < ZR_ROOTS_OFFSET ||
-            record->root_offset > ZR_DATA_OFFSET ||
-            record->nr_root_entries >= (ZR_DATA_OFFSET - record->root_offset) / sizeof(uint64_t)) {
+        if (!is_sound_record(&records[i]) || has_name(records, i, records[i].name) ||
+            overlapping(records, i, records[i].root_offset,
+                        region_bytes(records[i].nr_root_entries))) {
             return refuse(path, -EINVAL, why, "export %u: its record is damaged", i);
         }
     }
@@ -243,42 +288,43 @@ static int refuse_copies(const struct zr_store_file *store, enum zr_superblock_s
     }
 }
 
-// A copy and as many records as it says, for free(); NULL with errno.  Read, not mapped: the touch
-// of a hole would take memory.  What the file does not have reads as zeros.
-static void *read_copy(const struct zr_store_file *store, int i)
+// Reads one copy, but for what it does not use, to where zeros are.  Read, not mapped: the touch of
+// a hole would take memory.
+static int read_copy(const struct zr_store_file *store, char *copy, off_t offset, char *why)
 {
-    const off_t offset = (off_t)((uint64_t)i * ZR_SUPERBLOCK_COPY_BYTES);
-    struct zr_superblock header;
-    size_t bytes = sizeof header;
-    char *copy;
+    const struct zr_superblock *header = (const void *)copy;
 
-    memset(&header, 0, sizeof header);
-    if (pread(store->fd, &header, sizeof header, offset) < 0) {
-        return NULL;
+    if (pread(store->fd, copy, sizeof *header, offset) < 0) {
+        return refuse_errno(store->path, "file", why);
     }
-    if (header.nr_exports <= ZR_SUPERBLOCK_MAX_EXPORTS) {
-        bytes += header.nr_exports * sizeof(struct zr_export_record);
+    if (header->nr_exports <= ZR_SUPERBLOCK_MAX_EXPORTS &&
+        pread(store->fd, copy + sizeof *header,
+              header->nr_exports * sizeof(struct zr_export_record),
+              offset + (off_t)sizeof *header) < 0) {
+        return refuse_errno(store->path, "file", why);
     }
-    copy = calloc(1, bytes);
-    if (copy && pread(store->fd, copy, bytes, offset) < 0) {
-        free(copy);
-        return NULL;
-    }
-    return copy;
+    return 0;
 }
 
-static int choose_copy(struct zr_store_file *store, void *const *copies, char *why)
+// copies is zeroed.
+static int read_copies(struct zr_store_file *store, char *copies, char *why)
 {
     enum zr_superblock_state best = ZR_SUPERBLOCK_NO_MAGIC;
     const struct zr_superblock *chosen = NULL;
     uint64_t generation[ZR_SUPERBLOCK_NR_COPIES] = {0};
     uint32_t format = 0;
-    int i;
+    int i, rc;
 
     for (i = 0; i < ZR_SUPERBLOCK_NR_COPIES; i++) {
-        const struct zr_superblock *header = copies[i];
-        enum zr_superblock_state state = zr_superblock_check(header);
+        char *copy = copies + (size_t)i * ZR_SUPERBLOCK_COPY_BYTES;
+        const struct zr_superblock *header = (const void *)copy;
+        enum zr_superblock_state state;
 
+        rc = read_copy(store, copy, (off_t)((uint64_t)i * ZR_SUPERBLOCK_COPY_BYTES), why);
+        if (rc < 0) {
+            return rc;
+        }
+        state = zr_superblock_check(header);
         if (state == ZR_SUPERBLOCK_SOUND) {
             generation[i] = header->generation;
             chosen = chosen && chosen->generation >= header->generation ? chosen : header;
@@ -297,19 +343,11 @@ static int choose_copy(struct zr_store_file *store, void *const *copies, char *w
 
 static int read_store(struct zr_store_file *store, char *why)
 {
-    void *copies[ZR_SUPERBLOCK_NR_COPIES] = {0};
-    int i, rc = 0;
+    char *copies = calloc(1, ZR_KINDS_OFFSET);
+    int rc = copies ? read_copies(store, copies, why)
+                    : refuse(store->path, -ENOMEM, why, "out of memory");
 
-    for (i = 0; i < ZR_SUPERBLOCK_NR_COPIES && rc == 0; i++) {
-        copies[i] = read_copy(store, i);
-        rc = copies[i] ? 0 : refuse_errno(store->path, "superblock", why);
-    }
-    if (rc == 0) {
-        rc = choose_copy(store, copies, why);
-    }
-    for (i = 0; i < ZR_SUPERBLOCK_NR_COPIES; i++) {
-        free(copies[i]);
-    }
+    free(copies);
     return rc;
 }
 
@@ -408,28 +446,6 @@ struct zr_export_record *zr_store_file_find(struct zr_store_file *store, const c
     for (i = 0; i < store->header.nr_exports; i++) {
         if (strcmp(store->records[i].name, name) == 0) {
             return &store->records[i];
-        }
-    }
-    return NULL;
-}
-
-static uint64_t region_bytes(uint64_t nr_root_entries)
-{
-    uint64_t bytes = (nr_root_entries + 1) * sizeof(uint64_t); // the state first
-
-    return (bytes + ZR_OS_PAGE_BYTES - 1) / ZR_OS_PAGE_BYTES * ZR_OS_PAGE_BYTES;
-}
-
-// The first of these whose region overlaps [offset, offset + bytes); NULL if none does.
-static const struct zr_export_record *overlapping(const struct zr_export_record *records,
-                                                  uint32_t nr, uint64_t offset, uint64_t bytes)
-{
-    uint32_t i;
-
-    for (i = 0; i < nr; i++) {
-        if (records[i].root_offset < offset + bytes &&
-            offset < records[i].root_offset + region_bytes(records[i].nr_root_entries)) {
-            return &records[i];
         }
     }
     return NULL;

@@ -39,7 +39,8 @@
 #define ZR_SUPERBLOCK_NR_COPIES 2
 #define ZR_SUPERBLOCK_COPY_BYTES (UINT64_C(1) << 20)
 #define ZR_KINDS_OFFSET (ZR_SUPERBLOCK_NR_COPIES * ZR_SUPERBLOCK_COPY_BYTES)
-#define ZR_KINDS_BYTES (((UINT64_C(1) << 44) / (UINT64_C(1) << 17)) * sizeof(uint16_t))
+#define ZR_ARENA_MAX_BYTES (UINT64_C(1) << 44)
+#define ZR_KINDS_BYTES ((ZR_ARENA_MAX_BYTES / (UINT64_C(1) << 17)) * sizeof(uint16_t))
 #define ZR_ROOTS_OFFSET (ZR_KINDS_OFFSET + ZR_KINDS_BYTES)
 #define ZR_DATA_OFFSET (UINT64_C(1) << 30)
 
@@ -65,6 +66,9 @@ struct zr_superblock {
     _Atomic uint32_t holder;
     unsigned char unused[428];
 };
+
+#define ZR_ROOT_ENTRY_BYTES (UINT64_C(1) << 30) // of an export, for each entry of its root
+#define ZR_EXPORT_MAX_BYTES (UINT64_C(1) << 50)
 
 // An export.  Its root region is a word of state (ZR_EXPORT_LOST or 0), then the root's entries.
 struct zr_export_record {

@@ -12,6 +12,8 @@ _Static_assert(ZR_SLOT_KIND_SHIFT == 61 && ZR_SLOT_AGE_SHIFT == 58 && ZR_HANDLE_
 _Static_assert(ZR_LEAF_SLOTS == 512 && ZR_TABLE_LOST == ZR_EXPORT_LOST, "in the store");
 
 #define DIRECTORY_SLOTS (ZR_CHUNK_WORDS * ZR_LEAF_SLOTS)
+_Static_assert(DIRECTORY_SLOTS *ZR_PAGE_BYTES == ZR_ROOT_ENTRY_BYTES, "in the store");
+
 #define LOOK_AHEAD 16 // words whose spans are fetched into the cache
 
 struct recovery {
