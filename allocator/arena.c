@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // The size of the file, unless a limit forbids it: ftruncate would be SIGXFSZ then.
@@ -20,29 +21,61 @@ static int set_size(int fd, size_t bytes)
     return ftruncate(fd, (off_t)bytes);
 }
 
+// Maps what the arena says, once its file is there.
+static int reserve(struct zr_arena *arena)
+{
+    int flags = MAP_NORESERVE | (arena->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+
+    arena->base =
+        mmap(NULL, arena->reserved_bytes, PROT_NONE, flags, arena->fd, (off_t)arena->file_offset);
+    if (arena->base == MAP_FAILED) {
+        return -errno;
+    }
+    return madvise(arena->base, arena->reserved_bytes, MADV_DONTDUMP) < 0 ? -errno : 0;
+}
+
 int zr_arena_init(struct zr_arena *arena, enum zr_arena_kind kind, size_t reserve_bytes)
 {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    int rc;
+    int rc = 0;
 
-    *arena = (struct zr_arena){.base = MAP_FAILED, .reserved_bytes = reserve_bytes, .fd = -1};
+    *arena = (struct zr_arena){
+        .base = MAP_FAILED, .reserved_bytes = reserve_bytes, .fd = -1, .kind = kind};
 
     if (kind == ZR_ARENA_SHARED) {
-        flags = MAP_SHARED | MAP_NORESERVE;
         arena->fd = memfd_create("zramswap", MFD_CLOEXEC);
         if (arena->fd < 0 || set_size(arena->fd, reserve_bytes) < 0) {
-            goto error;
+            rc = -errno;
         }
     }
-    arena->base = mmap(NULL, reserve_bytes, PROT_NONE, flags, arena->fd, 0);
-    if (arena->base == MAP_FAILED || madvise(arena->base, reserve_bytes, MADV_DONTDUMP) < 0) {
-        goto error;
+    if (rc == 0) {
+        rc = reserve(arena);
     }
-    return 0;
+    if (rc < 0) {
+        zr_arena_fini(arena);
+    }
+    return rc;
+}
 
-error:
-    rc = -errno;
-    zr_arena_fini(arena);
+int zr_arena_init_file(struct zr_arena *arena, int fd, uint64_t file_offset, size_t reserve_bytes)
+{
+    struct stat stat;
+    int rc = 0;
+
+    *arena = (struct zr_arena){.base = MAP_FAILED,
+                               .reserved_bytes = reserve_bytes,
+                               .fd = fd,
+                               .kind = ZR_ARENA_FILE,
+                               .file_offset = file_offset};
+    if (fstat(fd, &stat) < 0 || ((uint64_t)stat.st_size < file_offset + reserve_bytes &&
+                                 set_size(fd, file_offset + reserve_bytes) < 0)) {
+        rc = -errno;
+    }
+    if (rc == 0) {
+        rc = reserve(arena);
+    }
+    if (rc < 0) {
+        zr_arena_fini(arena);
+    }
     return rc;
 }
 
@@ -51,7 +84,7 @@ void zr_arena_fini(struct zr_arena *arena)
     if (arena->base != MAP_FAILED) {
         munmap(arena->base, arena->reserved_bytes);
     }
-    if (arena->fd >= 0) {
+    if (arena->fd >= 0 && arena->kind != ZR_ARENA_FILE) {
         close(arena->fd);
     }
     arena->base = MAP_FAILED;
@@ -83,15 +116,49 @@ int zr_arena_back(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
         return errno == EFAULT ? -ENOSPC : -errno; // EFAULT: the touch would have been SIGBUS
     }
     // Before Linux 5.14: the memory is taken as well, but not mapped.
-    return fallocate(arena->fd, FALLOC_FL_KEEP_SIZE, (off_t)offset_bytes, (off_t)bytes) < 0 ? -errno
-                                                                                            : 0;
+    return fallocate(arena->fd, FALLOC_FL_KEEP_SIZE, (off_t)(arena->file_offset + offset_bytes),
+                     (off_t)bytes) < 0
+               ? -errno
+               : 0;
+}
+
+int zr_arena_read(const struct zr_arena *arena, size_t offset_bytes, void *buffer, size_t bytes)
+{
+    ssize_t got = pread(arena->fd, buffer, bytes, (off_t)(arena->file_offset + offset_bytes));
+
+    if (got < 0) {
+        return -errno;
+    }
+    return (size_t)got == bytes ? 0 : -EIO;
+}
+
+int zr_arena_next_data(struct zr_arena *arena, size_t offset_bytes, size_t *start, size_t *end)
+{
+    const uint64_t file_end = arena->file_offset + arena->reserved_bytes;
+    off_t data = lseek(arena->fd, (off_t)(arena->file_offset + offset_bytes), SEEK_DATA);
+    off_t hole;
+
+    *start = *end = arena->reserved_bytes;
+    if (data < 0) {
+        return errno == ENXIO ? 0 : -errno; // ENXIO: no more
+    }
+    if ((uint64_t)data >= file_end) {
+        return 0;
+    }
+    hole = lseek(arena->fd, data, SEEK_HOLE);
+    if (hole < 0) {
+        return -errno;
+    }
+    *start = (size_t)((uint64_t)data - arena->file_offset);
+    *end = (size_t)(((uint64_t)hole < file_end ? (uint64_t)hole : file_end) - arena->file_offset);
+    return 0;
 }
 
 int zr_arena_release(struct zr_arena *arena, size_t offset_bytes, size_t bytes)
 {
     // Punching, not MADV_DONTNEED: that one fails on locked memory.
-    if (fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset_bytes,
-                  (off_t)bytes) < 0) {
+    if (fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  (off_t)(arena->file_offset + offset_bytes), (off_t)bytes) < 0) {
         return -errno;
     }
     return 0;

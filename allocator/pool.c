@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 #include "pool.h"
+#include "store-file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,16 +9,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef OPEN_SPANS       // tests/schedule/small.h has other sizes
-#define OPEN_SPANS 128   // opened at a time: 16 MiB, so that the system call is rare
-#define FREE_BATCH 512   // handles grouped by class at a time: a chunk of them
-#define FREE_PER_LOCK 64 // freed under one hold of a class lock, a microsecond or less
-#define PIECE_PAGES 4    // OS pages that a new object takes at once; a copy takes just its own
+#ifndef FREE_BATCH        // tests/schedule/small.h has other sizes
+#define FREE_BATCH 512    // handles grouped by class at a time: a chunk of them
+#define FREE_PER_LOCK 64  // freed under one hold of a class lock, a microsecond or less
+#define MAX_SPANS_TRIED 8 // of a class, where the system has no more memory
+#define PIECE_PAGES 4     // OS pages that a new object takes at once; a copy takes just its own
 #endif
 
-int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
+static int init_arena(struct zr_pool *pool, uint64_t bytes, struct zr_store_file *store)
 {
-    uint64_t max_spans = (limit_bytes + ZR_SPAN_BYTES - 1) >> ZR_SPAN_SHIFT;
+    int rc;
+
+    if (!store) {
+        return zr_arena_init(&pool->arena, ZR_ARENA_SHARED, bytes);
+    }
+    // What is stored beyond a limit that has become lower is still there.
+    bytes = bytes > store->header.arena_bytes ? bytes : store->header.arena_bytes;
+    pool->metadata = &store->metadata;
+    rc = zr_arena_init_file(&pool->arena, store->fd, ZR_DATA_OFFSET, bytes);
+    if (rc == 0 && bytes > store->header.arena_bytes) {
+        store->header.arena_bytes = bytes;
+        store->is_changed = true;
+    }
+    return rc;
+}
+
+int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes, struct zr_store_file *store)
+{
+    const uint64_t open_bytes = (uint64_t)ZR_POOL_OPEN_SPANS << ZR_SPAN_SHIFT;
     uint32_t i;
     int rc;
 
@@ -25,14 +44,14 @@ int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes)
     if (limit_bytes > ZR_POOL_MAX_BYTES) {
         return -EINVAL;
     }
-    pool->max_spans = max_spans;
-    // The table is opened in step with the arena, OPEN_SPANS at a time: round both up to that.
-    max_spans = (max_spans + OPEN_SPANS - 1) / OPEN_SPANS * OPEN_SPANS;
-    rc = zr_arena_init(&pool->arena, ZR_ARENA_SHARED, max_spans << ZR_SPAN_SHIFT);
+    zr_pool_set_limit(pool, limit_bytes);
+    // The table is opened in step with the arena: round both up to that.
+    rc = init_arena(pool, (limit_bytes + open_bytes - 1) / open_bytes * open_bytes, store);
     if (rc < 0) {
         return rc;
     }
-    rc = zr_arena_init(&pool->span_table, ZR_ARENA_PRIVATE, max_spans * sizeof(struct zr_span));
+    rc = zr_arena_init(&pool->span_table, ZR_ARENA_PRIVATE,
+                       (pool->arena.reserved_bytes >> ZR_SPAN_SHIFT) * sizeof(struct zr_span));
     if (rc < 0) {
         zr_arena_fini(&pool->arena);
         return rc;
@@ -63,46 +82,95 @@ void zr_pool_fini(struct zr_pool *pool)
     zr_arena_fini(&pool->arena);
 }
 
-// Opens more of the arena.  The span lock is held.
-static int open_spans_locked(struct zr_pool *pool)
+void zr_pool_set_limit(struct zr_pool *pool, uint64_t limit_bytes)
+{
+    pool->max_spans = (limit_bytes + ZR_SPAN_BYTES - 1) >> ZR_SPAN_SHIFT;
+}
+
+int zr_pool_open_spans_locked(struct zr_pool *pool, uint64_t end)
 {
     uint64_t first = pool->nr_opened_spans;
-    uint64_t end = first + OPEN_SPANS;
-    uint64_t i;
-    int rc;
+    int rc = 0;
 
-    rc = zr_arena_open(&pool->span_table, end * sizeof(struct zr_span));
+    // Their kinds lie in one OS page, or in whole ones.
+    if (pool->metadata && end > first) {
+        uint64_t start = first * sizeof(uint16_t) / ZR_OS_PAGE_BYTES * ZR_OS_PAGE_BYTES;
+        uint64_t end_page = (end * sizeof(uint16_t) - 1) / ZR_OS_PAGE_BYTES + 1;
+
+        rc = zr_arena_back(pool->metadata, ZR_KINDS_OFFSET + start,
+                           end_page * ZR_OS_PAGE_BYTES - start);
+    }
+    if (rc == 0) {
+        rc = zr_arena_open(&pool->span_table, end * sizeof(struct zr_span));
+    }
     if (rc == 0) {
         rc = zr_arena_open(&pool->arena, end << ZR_SPAN_SHIFT);
     }
     if (rc < 0) {
         return rc;
     }
-    for (i = first; i < end; i++) {
-        zr_span_set_class(zr_pool_span_at(pool, i), ZR_CLASS_NONE);
-        cds_list_add_tail(&zr_pool_span_at(pool, i)->node, &pool->cold);
+    for (; first < end; first++) {
+        zr_span_set_class(zr_pool_span_at(pool, first), ZR_CLASS_NONE);
     }
     pool->nr_opened_spans = end;
     return 0;
 }
 
-// A free span for a class, whose lock is held: a warm one if there is one, for a copy a cold one;
-// NULL at the limit.
-static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr, bool is_copy)
+// Opens more of the arena.  The span lock is held.
+static int add_spans_locked(struct zr_pool *pool)
 {
+    uint64_t i = pool->nr_opened_spans;
+    int rc = zr_pool_open_spans_locked(pool, i + ZR_POOL_OPEN_SPANS);
+
+    for (; rc == 0 && i < pool->nr_opened_spans; i++) {
+        cds_list_add_tail(&zr_pool_span_at(pool, i)->node, &pool->cold);
+    }
+    return rc;
+}
+
+// Before the first object of a span is published, a store must say what it holds: what is killed
+// stores what came before in the program, so only the compiler is to keep this order.
+static void note_kind(struct zr_pool *pool, const struct zr_span *span, uint32_t class_nr)
+{
+    atomic_store_explicit(zr_pool_kind_of(pool, zr_pool_span_index(pool, span)),
+                          zr_kind_of(pool->classes.object_bytes[class_nr],
+                                     class_nr == zr_size_class_chunk(&pool->classes)),
+                          memory_order_release);
+}
+
+// Whether a warm span has all its memory: those that do are in front.
+static bool has_whole_warm_span_locked(const struct zr_pool *pool)
+{
+    return pool->nr_warm_spans > 0 &&
+           zr_span_backed(cds_list_first_entry(&pool->warm, struct zr_span, node)) ==
+               ZR_SPAN_ALL_PAGES;
+}
+
+enum want { WARM_FIRST, COLD_FIRST, WHOLE_WARM_ONLY };
+
+// A free span for a class, whose lock is held.  NULL at the limit, or if there is none as wanted.
+static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr, enum want want)
+{
+    const bool is_copy = want == COLD_FIRST;
     struct zr_span *span = NULL;
     bool is_warm;
 
     pthread_mutex_lock(&pool->span_lock);
+    if (want == WHOLE_WARM_ONLY && !has_whole_warm_span_locked(pool)) {
+        goto out;
+    }
     is_warm = pool->nr_warm_spans > 0 &&
               (!is_copy || pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans);
     if (!is_warm && (pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans ||
-                     (cds_list_empty(&pool->cold) && open_spans_locked(pool) < 0))) {
+                     (cds_list_empty(&pool->cold) && add_spans_locked(pool) < 0))) {
         goto out;
     }
     span = cds_list_first_entry(is_warm ? &pool->warm : &pool->cold, struct zr_span, node);
     cds_list_del(&span->node);
     zr_span_init(span, (uint8_t)class_nr, pool->classes.object_bytes[class_nr]);
+    if (pool->metadata) {
+        note_kind(pool, span, class_nr);
+    }
     pool->nr_used_spans++;
     pool->nr_warm_spans -= is_warm;
     pool->nr_taken_spans += !is_copy;
@@ -115,7 +183,7 @@ out:
 
 // Sees to it that the pages of an object have memory, which the taker of it has announced in
 // nr_backing: so the keeper gives no page of the span back meanwhile.  Several may do the same
-// pages at once, which does no harm.  0 or -ENOSPC.
+// pages at once, which does no harm.  0 or -ENOMEM.
 static int back_object(struct zr_pool *pool, struct zr_pool_class *class, struct zr_span *span,
                        uint32_t pages, bool is_copy)
 {
@@ -137,11 +205,43 @@ static int back_object(struct zr_pool *pool, struct zr_pool_class *class, struct
                                                                       end * ZR_OS_PAGE_BYTES));
     }
     pthread_mutex_unlock(&class->lock);
-    return rc < 0 ? -ENOSPC : 0;
+    return rc < 0 ? -ENOMEM : 0;
 }
 
-static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t bytes, bool is_copy,
-                          zr_handle *handle)
+static bool try_add_span(struct zr_pool *pool, uint32_t class_nr, enum want want)
+{
+    struct zr_span *span = get_free_span(pool, class_nr, want);
+
+    if (span) {
+        cds_list_add(&span->node, &pool->class[class_nr].partial);
+        pool->class[class_nr].nr_spans++;
+    }
+    return span != NULL;
+}
+
+// The class, whose lock is held, is to give out of another span than the one that the system
+// refused memory for: of a warm one, which has memory, or else of the next.  False if there is
+// none.
+static bool turn_from_span(struct zr_pool *pool, uint32_t class_nr, const struct zr_span *refused)
+{
+    struct cds_list_head *partial = &pool->class[class_nr].partial;
+
+    if (try_add_span(pool, class_nr, WHOLE_WARM_ONLY)) {
+        return true;
+    }
+    if (!cds_list_empty(partial) && partial->next == &refused->node) {
+        struct cds_list_head *node = partial->next;
+
+        cds_list_del(node);
+        cds_list_add_tail(node, partial);
+    }
+    return !cds_list_empty(partial) && partial->next != &refused->node;
+}
+
+// 0; -ENOSPC: at the limit; -ENOMEM: the system has no memory for what is free in *refused.  That
+// of an earlier call, if not NULL, is avoided.
+static int try_alloc(struct zr_pool *pool, uint32_t class_nr, uint32_t bytes, bool is_copy,
+                     zr_handle *handle, struct zr_span **refused)
 {
     struct zr_pool_class *class = &pool->class[class_nr];
     uint32_t object_bytes = pool->classes.object_bytes[class_nr];
@@ -150,14 +250,11 @@ static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t byte
     int rc = 0;
 
     pthread_mutex_lock(&class->lock);
-    if (cds_list_empty(&class->partial)) {
-        span = get_free_span(pool, class_nr, is_copy);
-        if (!span) {
-            pthread_mutex_unlock(&class->lock);
-            return -ENOSPC;
-        }
-        cds_list_add(&span->node, &class->partial);
-        class->nr_spans++;
+    if (*refused ? !turn_from_span(pool, class_nr, *refused)
+                 : cds_list_empty(&class->partial) &&
+                       !try_add_span(pool, class_nr, is_copy ? COLD_FIRST : WARM_FIRST)) {
+        pthread_mutex_unlock(&class->lock);
+        return -ENOSPC;
     }
     span = cds_list_first_entry(&class->partial, struct zr_span, node);
     start = zr_span_take(span) * object_bytes;
@@ -175,9 +272,23 @@ static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t byte
         rc = back_object(pool, class, span, missing, is_copy);
     }
     if (rc < 0) {
+        *refused = span;
         zr_pool_free(pool, &handle->bits, 1);
     }
     return rc;
+}
+
+static int alloc_in_class(struct zr_pool *pool, uint32_t class_nr, uint32_t bytes, bool is_copy,
+                          zr_handle *handle)
+{
+    struct zr_span *refused = NULL;
+    unsigned nr_tries = is_copy ? 1 : MAX_SPANS_TRIED;
+    int rc;
+
+    do {
+        rc = try_alloc(pool, class_nr, bytes, is_copy, handle, &refused);
+    } while (rc == -ENOMEM && --nr_tries > 0);
+    return rc < 0 ? -ENOSPC : 0;
 }
 
 int zr_pool_alloc(struct zr_pool *pool, uint32_t bytes, zr_handle *handle)

@@ -22,6 +22,7 @@
 //     isolated  of a span in use: it gives no objects out and is in no list, while it is emptied or
 //               loses pages that nothing uses
 //     quiet     of a span: it gave no object out for two windows of the keeper (250 ms each)
+//     kind      what objects a span holds, noted in a store that outlives its server (superblock.h)
 //
 // Memory is taken before it is touched: an object, a chunk or a copy may be written to,
 // and a system that has no more memory is -ENOSPC here, never a signal.
@@ -38,6 +39,7 @@
 #include "handle.h"
 #include "size-class.h"
 #include "span.h"
+#include "superblock.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -46,11 +48,17 @@
 #include <stdint.h>
 #include <urcu/list.h>
 
+struct zr_store_file;
+
 #define ZR_CHUNK_WORDS (ZR_CHUNK_BYTES / sizeof(uint64_t))
 
 // Deferred free numbers the chunks that an arena can hold with 32 bits.  Less than 16 TiB by one
 // step in which the arena is opened.
 #define ZR_POOL_MAX_BYTES ((UINT64_C(1) << 44) - (UINT64_C(16) << 20))
+
+#ifndef ZR_POOL_OPEN_SPANS     // tests/schedule/small.h has other sizes
+#define ZR_POOL_OPEN_SPANS 128 // opened at a time: 16 MiB, so that the system call is rare
+#endif
 
 struct zr_pool_class {
     pthread_mutex_t lock;
@@ -66,6 +74,7 @@ struct zr_pool_class {
 struct zr_pool {
     struct zr_arena arena;      // the spans
     struct zr_arena span_table; // a struct zr_span for each
+    struct zr_arena *metadata;  // of the store; NULL without one
     struct zr_size_classes classes;
     struct zr_pool_class class[ZR_NR_CLASSES_MAX];
     _Atomic uint64_t nr_populated_spans; // by the keeper, ahead of their use
@@ -95,10 +104,11 @@ struct zr_pool_stats {
 };
 
 // Reserves address space for limit_bytes (rounded up to whole spans) of spans, ZR_POOL_MAX_BYTES at
-// most.  0 or -errno.
-int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes);
+// most.  They lie in an unnamed file of the pool's own, or, if store is not NULL, in that, which
+// must outlive the pool: claim.h takes over what is there.  0 or -errno.
+int zr_pool_init(struct zr_pool *pool, uint64_t limit_bytes, struct zr_store_file *store);
 
-// Every handle is void afterwards.
+// Every handle is void afterwards; what lies in a store stays there.
 void zr_pool_fini(struct zr_pool *pool);
 
 // An object of 1 to ZR_OBJECT_MAX_BYTES, content undefined.  0, or -ENOSPC: at the limit, or the
@@ -116,6 +126,13 @@ int zr_pool_alloc_chunk(struct zr_pool *pool, zr_handle *handle);
 // chunks.  Grouped by class, so that a lock is taken once for many.  Nobody may use the objects any
 // more; their owner has waited for a grace period first.
 void zr_pool_free(struct zr_pool *pool, const uint64_t *words, size_t nr_words);
+
+// Another limit from now on.  What is used already stays.
+void zr_pool_set_limit(struct zr_pool *pool, uint64_t limit_bytes);
+
+// Opens the spans up to end, which is a multiple of ZR_POOL_OPEN_SPANS, without making them
+// findable.  0 or -errno.  The span lock is held, or nobody else is there.
+int zr_pool_open_spans_locked(struct zr_pool *pool, uint64_t end);
 
 // Isolates a partly used span of the class that the caller saw it in.  False if it left that class
 // meanwhile, is full, or isolated: what was decided about it is void then.
@@ -163,6 +180,12 @@ static inline bool zr_pool_holds(const struct zr_pool *pool, zr_handle handle)
 {
     return zr_handle_offset_bytes(handle) + zr_handle_length_bytes(handle) <=
            atomic_load_explicit(&pool->arena.open_bytes, memory_order_relaxed);
+}
+
+// In the store: the kind of a span.
+static inline _Atomic uint16_t *zr_pool_kind_of(const struct zr_pool *pool, uint64_t index)
+{
+    return (_Atomic uint16_t *)(void *)(pool->metadata->base + ZR_KINDS_OFFSET) + index;
 }
 
 static inline void *zr_pool_view(const struct zr_pool *pool, zr_handle handle)

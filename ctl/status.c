@@ -24,6 +24,8 @@ enum {
     HUGE_PAGES,
     PENDING,
     LIMIT,
+    STATE,
+    LOST,
     LIMIT_HITS,
     MEM_USED,
     MIGRATED,
@@ -48,6 +50,9 @@ static const struct zr_column columns[] = {
     [HUGE_PAGES] = {"HUGE", ZR_COLUMN_COUNT, true, "pages stored raw: they do not compress"},
     [PENDING] = {"PENDING", ZR_COLUMN_SIZE, true, "trimmed or overwritten, not freed yet"},
     [LIMIT] = {"LIMIT", ZR_COLUMN_SIZE, true, "most memory; of an export: most of COMPR"},
+    [STATE] = {"STATE", ZR_COLUMN_TEXT, true,
+               "served; kept: in the store only; lost: some pages are"},
+    [LOST] = {"LOST", ZR_COLUMN_COUNT, false, "pages that were lost: they cannot be read"},
     [LIMIT_HITS] = {"LIMIT-HITS", ZR_COLUMN_COUNT, false, "writes refused at the limit"},
     [MEM_USED] = {"MEM-USED", ZR_COLUMN_SIZE, false, "the most that TOTAL ever was"},
     [MIGRATED] = {"MIGRATED", ZR_COLUMN_COUNT, false, "pages moved by compaction"},
@@ -106,6 +111,21 @@ static uint64_t limit_of(const struct json_object *object, const struct json_obj
     return bytes == 0 ? ZR_ABSENT : bytes;
 }
 
+// Of an export.  NULL: the server is of a version that does not say.
+static const char *state_of(const struct json_object *export)
+{
+    uint64_t lost = zr_statistics_number(export, "/lost_pages");
+
+    switch (zr_statistics_number(export, "/served")) {
+    case ZR_ABSENT:
+        return NULL;
+    case 0:
+        return "kept";
+    default:
+        return lost == 0 || lost == ZR_ABSENT ? "served" : "lost";
+    }
+}
+
 // is_all: the row counts everything that is stored, so the server-wide numbers go into it.
 static void add_row(struct zr_table *table, const struct json_object *document,
                     const struct json_object *object, const char *name, bool is_all)
@@ -129,6 +149,8 @@ static void add_row(struct zr_table *table, const struct json_object *document,
         [HUGE_PAGES] = OF_ROW("/huge_pages"),
         [PENDING] = OF_SERVER("/pending_free_bytes"),
         [LIMIT] = {.number = limit_of(object, document, is_all)},
+        [STATE] = {.text = object == document ? NULL : state_of(object)},
+        [LOST] = OF_ROW("/lost_pages"),
         [LIMIT_HITS] = OF_ROW("/limit_hits"),
         [MEM_USED] = OF_SERVER("/mem_used_max"),
         [MIGRATED] = OF_SERVER("/pages_compacted"),

@@ -139,6 +139,34 @@ static int set_export(struct zr_config *config, const char *key, const char *val
     return rc;
 }
 
+// The path goes into messages and into statistics.
+static int set_path(const char *key, const char *value, const char **path, char *why)
+{
+    const char *c;
+
+    for (c = value; *c >= ' ' && *c <= '~'; c++) {
+    }
+    if (value[0] == '\0' || *c != '\0') {
+        return bad_value(key, value, "not the path of a file, in printable ASCII", why);
+    }
+    *path = value;
+    return 0;
+}
+
+static int add_drop(struct zr_config *config, const char *key, const char *value, char *why)
+{
+    size_t nr = config->server.nr_drops;
+    const char **drops = realloc(config->server.drops, (nr + 1) * sizeof *drops);
+
+    if (!drops) {
+        return bad_value(key, value, "out of memory", why);
+    }
+    drops[nr] = value;
+    config->server.drops = drops;
+    config->server.nr_drops++;
+    return 0;
+}
+
 static int set_switch(const char *key, const char *value, bool *is_on, char *why)
 {
     return zr_parse_bool(value, is_on) == 0
@@ -177,6 +205,15 @@ int zr_config_set(struct zr_config *config, const char *key, const char *value, 
     }
     if (strcmp(key, "local-swap") == 0) {
         return set_switch(key, value, &config->has_local_swap, why);
+    }
+    if (strcmp(key, "store") == 0) {
+        return set_path(key, value, &config->server.store, why);
+    }
+    if (strcmp(key, "state") == 0) {
+        return set_path(key, value, &config->server.state, why);
+    }
+    if (strcmp(key, "drop") == 0) {
+        return add_drop(config, key, value, why);
     }
     if (strcmp(key, "stats-export") == 0) {
         config->stats_export = value;
@@ -224,6 +261,23 @@ static int check_stats_export(const struct zr_config *config, char *why)
     return 0;
 }
 
+static int check_drops(const struct zr_config *config, char *why)
+{
+    size_t i;
+
+    for (i = 0; i < config->server.nr_drops; i++) {
+        const char *name = config->server.drops[i];
+
+        if (!config->server.store) {
+            return bad_value("drop", name, "there is no store=FILE to drop it from", why);
+        }
+        if (has_export(config, name)) {
+            return bad_value("drop", name, "an export of that name is to be served", why);
+        }
+    }
+    return 0;
+}
+
 int zr_config_complete(struct zr_config *config, char *why)
 {
     if (config->server.nr_exports == 0) {
@@ -232,7 +286,7 @@ int zr_config_complete(struct zr_config *config, char *why)
                  "example size=4G");
         return -1;
     }
-    if (check_stats_export(config, why) < 0) {
+    if (check_stats_export(config, why) < 0 || check_drops(config, why) < 0) {
         return -1;
     }
     if (!config->server.codec) {
@@ -248,4 +302,7 @@ void zr_config_fini(struct zr_config *config)
     }
     free(config->server.exports);
     config->server.exports = NULL;
+    free(config->server.drops);
+    config->server.drops = NULL;
+    config->server.nr_drops = 0;
 }

@@ -31,6 +31,10 @@ static const struct field device_fields[] = {
      .help = "Pages that do not compress and are stored as they are."},
     {DEVICE(corrupt_pages), .metric = "corrupt_pages_total", .type = "counter",
      .help = "Reads of a stored page that was found damaged; they fail with EIO."},
+    {DEVICE(lost_pages), .metric = "lost_pages", .type = "gauge",
+     .help = "Pages that were lost and cannot be read: EIO until they are written or trimmed."},
+    {DEVICE(served), .metric = "served", .type = "gauge",
+     .help = "1 if clients can open the export, 0 if it is only kept in the store."},
     {DEVICE(coldest_age_s), .metric = "coldest_age_seconds", .type = "gauge",
      .help = "The page unwritten for longest has been so for at least this long."},
     {DEVICE(limit_hits), .metric = "limit_hits_total", .type = "counter",
@@ -84,6 +88,18 @@ static void print_fields(FILE *out, const struct field *fields, size_t nr, const
         print_number(out, fields[i].name, value_of(&fields[i], stats));
         fputs(between, out);
     }
+}
+
+// A file of printable ASCII; nothing if there is none.
+static void print_store(FILE *out, const struct zr_server_stats *stats)
+{
+    const char *c;
+
+    fputs("\"store\": \"", out);
+    for (c = stats->store ? stats->store : ""; *c; c++) {
+        fprintf(out, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
+    }
+    fputc('"', out);
 }
 
 static void print_lengths(FILE *out, const struct zr_device_stats *stats)
@@ -173,6 +189,12 @@ void zr_stats_print_json(const struct zr_server_stats *stats, FILE *out)
     print_fields(out, device_fields, NR_OF(device_fields), &stats->total, ",\n  ");
     print_fields(out, server_fields, NR_OF(server_fields), stats, ",\n  ");
     print_number(out, "uptime_ns", stats->uptime_ns);
+    fputs(",\n  ", out);
+    print_store(out, stats);
+    fputs(",\n  ", out);
+    print_number(out, "recovered_pages", stats->recovered_pages);
+    fputs(",\n  ", out);
+    print_number(out, "recovery_ns", stats->recovery_ns);
     fputs(",\n  ", out);
     print_lengths(out, &stats->total);
     fputs(",\n  ", out);
@@ -314,6 +336,14 @@ void zr_stats_print_prometheus(const struct zr_server_stats *stats, FILE *out)
     fputs("zramswap_uptime_seconds ", out);
     print_seconds(out, stats->uptime_ns);
     fputc('\n', out);
+    if (stats->store) {
+        begin_metric(out, "recovered_pages", "gauge", "Pages found in the store at the start.");
+        fprintf(out, "zramswap_recovered_pages %" PRIu64 "\n", stats->recovered_pages);
+        begin_metric(out, "recovery_seconds", "gauge", "Time that it took to find them.");
+        fputs("zramswap_recovery_seconds ", out);
+        print_seconds(out, stats->recovery_ns);
+        fputc('\n', out);
+    }
     for (f = 0; f < NR_OF(server_fields); f++) {
         const struct field *field = &server_fields[f];
 

@@ -48,6 +48,8 @@ static void get_device_stats(struct zr_server *server, struct zr_device *device,
         .compr_data_size = counts.stored_bytes,
         .same_pages = counts.nr_same,
         .huge_pages = counts.nr_huge,
+        .lost_pages = counts.nr_lost,
+        .served = (size_t)(device - server->devices) < server->nr_served,
         .corrupt_pages = atomic_load_explicit(&device->nr_corrupt, memory_order_relaxed),
         .mem_limit = table->account.limit_bytes == UINT64_MAX ? 0 : table->account.limit_bytes,
         .connections = zr_clients_nr_connections(zr_server_clients(server, device)),
@@ -69,6 +71,8 @@ static void add_to_total(struct zr_device_stats *total, const struct zr_device_s
     total->compr_data_size += device->compr_data_size;
     total->same_pages += device->same_pages;
     total->huge_pages += device->huge_pages;
+    total->lost_pages += device->lost_pages;
+    total->served += device->served;
     total->corrupt_pages += device->corrupt_pages;
     total->limit_hits += device->limit_hits;
     total->connections += device->connections;
@@ -94,6 +98,9 @@ static void get_common_stats(struct zr_server *server, struct zr_server_stats *s
     zr_pool_get_stats(&server->pool, &pool);
     zr_deferred_free_get_stats(server->deferred, &deferred);
     stats->compression = server->codec.ops->name;
+    stats->store = server->has_store ? server->store.path : NULL;
+    stats->recovered_pages = server->recovered.nr_pages;
+    stats->recovery_ns = server->recovery_ns;
     stats->mem_used_total = pool.used_bytes;
     stats->mem_limit = pool.limit_bytes;
     stats->mem_used_max = pool.peak_used_bytes;

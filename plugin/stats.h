@@ -24,6 +24,8 @@ struct zr_device_stats {
     uint64_t same_pages;      // same-filled, but not with zeros: those are not stored at all
     uint64_t huge_pages;      // stored raw
     uint64_t mem_limit;       // of compr_data_size; 0: none of its own.  In a total 0
+    uint64_t lost_pages;      // cannot be read any more, and were not written since
+    uint64_t served;          // 1; 0: only kept in the store.  In a total: how many are
     uint64_t corrupt_pages;   // how often a stored page was found damaged
     uint64_t limit_hits;      // requests that got ENOSPC
     uint64_t connections;     // that there are now
@@ -34,6 +36,9 @@ struct zr_device_stats {
 
 struct zr_server_stats {
     const char *compression;
+    const char *store;            // path of the file; NULL: none.  Borrowed
+    uint64_t recovered_pages;     // from it at the start
+    uint64_t recovery_ns;         // how long that took
     struct zr_device_stats total; // of all exports
     uint64_t mem_used_total;      // memory taken for objects and tables, warm spans included
     uint64_t mem_limit;

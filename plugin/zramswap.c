@@ -48,11 +48,24 @@ struct connection {
 
 static struct zr_config config;
 static struct zr_server server;
+static char *store_path, *state_path; // absolute
 
 static int zramswap_config(const char *key, const char *value)
 {
     char why[ZR_CONFIG_WHY_BYTES];
 
+    char **path = strcmp(key, "store") == 0   ? &store_path
+                  : strcmp(key, "state") == 0 ? &state_path
+                                              : NULL;
+
+    if (path && value[0] != '\0') {
+        free(*path);
+        *path = nbdkit_absolute_path(value);
+        if (!*path) {
+            return -1;
+        }
+        value = *path;
+    }
     if (zr_config_set(&config, key, value, why) < 0) {
         nbdkit_error("%s", why);
         return -1;
@@ -85,6 +98,12 @@ static int zramswap_config_complete(void)
     "limit=SIZE          Most memory for what is stored; default all of the machine.\n"            \
     "mlock=on|off        Lock all memory of the server; default off.\n"                            \
     "local-swap=on|off   The kernel of this machine swaps on the device; default off.\n"           \
+    "store=FILE          Keep what is stored in this file, which must lie on a tmpfs: it "         \
+    "outlives\n"                                                                                   \
+    "                    the server, however that ends.\n"                                         \
+    "state=FILE          Note in this file, on a real disk, which exports are in use: one whose\n" \
+    "                    content is gone answers errors, not zeros.\n"                             \
+    "drop=NAME           Remove an export from the store.  May be repeated.\n"                     \
     "stats-export=NAME   Serve statistics on the read-only exports NAME, as JSON, and\n"           \
     "                    NAME.prom, as Prometheus text."
 
@@ -102,7 +121,7 @@ static void zramswap_dump_plugin(void)
         }
     }
     printf("zramswap_features=trim fast-zero extents fua multi-conn exports limit checksum mlock "
-           "local-swap stats-export\n");
+           "local-swap stats-export store state\n");
 }
 
 // MCL_ONFAULT: lock pages as they are touched; do not populate the reserved address range.
@@ -171,6 +190,7 @@ static void forked_parent(void)
     if (config.has_local_swap) {
         prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0);
     }
+    zr_server_abandon(&server);
 }
 
 // The store is left out of core dumps by itself; pages also pass through buffers of nbdkit and of
@@ -207,15 +227,51 @@ static int prepare_for_local_swap(void)
     return rc;
 }
 
+static void log_recovery(void)
+{
+    const struct zr_recovered *found = &server.recovered;
+
+    if (server.has_store) {
+        fprintf(stderr,
+                "zramswap: store %s: %llu pages of %zu exports recovered in %llu.%03llu ms, %llu "
+                "lost; %zu exports kept but not served\n",
+                server.store.path, (unsigned long long)found->nr_pages, server.nr_devices,
+                (unsigned long long)server.recovery_ns / 1000000,
+                (unsigned long long)server.recovery_ns / 1000 % 1000,
+                (unsigned long long)found->nr_new_lost, server.nr_devices - server.nr_served);
+    }
+}
+
 // Before the fork, so that the user sees what fails; the threads come after it.
+static void log_lost(void)
+{
+    size_t i;
+
+    for (i = 0; i < server.nr_served; i++) {
+        if (zr_slot_table_is_lost(&server.devices[i].table)) {
+            fprintf(stderr,
+                    "zramswap: export '%s' is LOST: it was in use, and what it held is gone; reads "
+                    "fail until its guest begins anew (mkswap)\n",
+                    server.devices[i].name);
+        }
+    }
+}
+
 static int zramswap_get_ready(void)
 {
-    int rc = zr_server_init(&server, &config.server);
+    char why[ZR_STORE_WHY_BYTES];
+    int rc = zr_server_init_why(&server, &config.server, why);
 
+    if (rc < 0 && why[0] != '\0') {
+        nbdkit_error("%s", why);
+        return -1;
+    }
     if (rc < 0) {
         nbdkit_error("cannot set memory aside for the store: %s", strerrordesc_np(-rc));
         return -1;
     }
+    log_recovery();
+    log_lost();
     rc = pthread_atfork(NULL, forked_parent, NULL);
     if (rc != 0) {
         nbdkit_error("cannot prepare the fork: %s", strerrordesc_np(rc));
@@ -256,6 +312,8 @@ static void zramswap_cleanup(void)
 static void zramswap_unload(void)
 {
     zr_config_fini(&config);
+    free(store_path);
+    free(state_path);
 }
 
 static int zramswap_list_exports(int readonly, int is_tls, struct nbdkit_exports *exports)
@@ -375,6 +433,20 @@ static void zramswap_close(void *handle)
     free(connection);
 }
 
+// With the uuid, by which a client that comes back knows whether its content is still there.
+static const char *describe_device(const struct zr_device *device)
+{
+    const uint8_t *uuid = zr_server_identity(&server, device)->uuid;
+    char text[2 * ZR_STATE_UUID_BYTES + 5];
+    size_t i, bytes = 0;
+
+    for (i = 0; i < ZR_STATE_UUID_BYTES; i++) {
+        bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, "%s%02x",
+                                  i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+    }
+    return nbdkit_printf_intern("compressed swap (%s) uuid=%s", device->codec->ops->name, text);
+}
+
 static const char *zramswap_export_description(void *handle)
 {
     const struct connection *connection = handle;
@@ -382,7 +454,7 @@ static const char *zramswap_export_description(void *handle)
     if (connection->document) {
         return connection->document->description;
     }
-    return nbdkit_printf_intern("compressed swap (%s)", connection->device->codec->ops->name);
+    return describe_device(connection->device);
 }
 
 static int64_t zramswap_get_size(void *handle)
@@ -510,9 +582,11 @@ static int zramswap_pwrite(void *handle, const void *buffer, uint32_t count, uin
 {
     struct connection *connection = handle;
     struct request request = begin(handle, ZR_REQUEST_WRITE, "write", count, offset);
+    int rc = zr_server_note_use(&server, connection->device);
 
     (void)flags;
-    return finish(&request, zr_device_write(connection->device, buffer, count, offset));
+    return finish(&request,
+                  rc < 0 ? rc : zr_device_write(connection->device, buffer, count, offset));
 }
 
 static int zramswap_flush(void *handle, uint32_t flags)
@@ -528,9 +602,10 @@ static int zramswap_zero(void *handle, uint32_t count, uint64_t offset, uint32_t
 {
     struct connection *connection = handle;
     struct request request = begin(handle, ZR_REQUEST_TRIM, "zero", count, offset);
+    int rc = zr_server_note_use(&server, connection->device);
 
     (void)flags;
-    return finish(&request, zr_device_zero(connection->device, count, offset));
+    return finish(&request, rc < 0 ? rc : zr_device_zero(connection->device, count, offset));
 }
 
 static int zramswap_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)

@@ -33,7 +33,9 @@ static uint64_t age(void *opaque, struct zr_slot_table *table, uint64_t slot, ui
 {
     (void)table;
     (void)slot;
-    return is_due(opaque, zr_slot_word_age(word)) ? zr_slot_word_older(word) : word;
+    return word != ZR_SLOT_LOST_WORD && is_due(opaque, zr_slot_word_age(word))
+               ? zr_slot_word_older(word)
+               : word;
 }
 
 static void begin_walk(struct zr_ager *ager)

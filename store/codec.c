@@ -85,6 +85,14 @@ void zr_codec_put(struct zr_codec_context *context)
     pthread_mutex_unlock(&context->busy);
 }
 
+struct zr_codec *zr_codec_of_kind(struct zr_codec *codec, enum zr_slot_kind kind)
+{
+    while (codec && codec->ops->kind != kind) {
+        codec = codec->older;
+    }
+    return codec;
+}
+
 size_t zr_codec_compress(struct zr_codec *codec, const void *page, void *out)
 {
     struct zr_codec_context *context = zr_codec_get(codec);

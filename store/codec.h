@@ -62,6 +62,10 @@ struct zr_codec_context {
 struct zr_codec {
     const struct zr_codec_ops *ops;
     size_t checksum_bytes; // behind each object: ZR_CHECKSUM_BYTES, or 0 if they go without
+    // In a store all objects have these bytes, since the next server may compute what this one does
+    // not: without_checksum writes none, may_lack_checksum reads none as right.
+    bool without_checksum, may_lack_checksum;
+    struct zr_codec *older; // decodes what an earlier server stored, and so on; NULL: no more
     unsigned nr_contexts;
     struct zr_codec_context *contexts;
 };
@@ -73,6 +77,9 @@ void zr_codec_fini(struct zr_codec *codec);
 // Borrows a context; may wait for one, never allocates.
 struct zr_codec_context *zr_codec_get(struct zr_codec *codec);
 void zr_codec_put(struct zr_codec_context *context);
+
+// This codec or an older one, whichever makes objects of a kind; NULL if none does.
+struct zr_codec *zr_codec_of_kind(struct zr_codec *codec, enum zr_slot_kind kind);
 
 // As those of ops, with a context that is borrowed meanwhile.
 size_t zr_codec_compress(struct zr_codec *codec, const void *page, void *out);

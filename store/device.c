@@ -13,26 +13,47 @@
 #define CACHE_LINE_BYTES 64
 #define MAX_STATUS_WORDS (64 * ZR_LEAF_SLOTS) // read for one block status request: 128 MiB of disk
 
+static uint64_t nr_slots_of(uint64_t size_bytes)
+{
+    return (size_bytes + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES;
+}
+
+uint64_t zr_device_nr_root_entries(uint64_t size_bytes)
+{
+    return zr_slot_table_nr_root_entries(nr_slots_of(size_bytes));
+}
+
+uint32_t zr_device_checksum_seed(const char *name)
+{
+    return zr_checksum(name, strlen(name), 0) | 1;
+}
+
 int zr_device_init(struct zr_device *device, const char *name, uint64_t size_bytes,
                    uint64_t limit_bytes, struct zr_codec *codec, struct zr_pool *pool,
-                   struct zr_deferred_free *deferred, struct zr_compactor *compactor)
+                   struct zr_deferred_free *deferred, struct zr_compactor *compactor,
+                   _Atomic uint64_t *stored, uint64_t stored_bytes)
 {
     *device = (struct zr_device){
         .name = name,
-        .checksum_seed = zr_checksum(name, strlen(name), 0) | 1,
+        .checksum_seed = zr_device_checksum_seed(name),
         .size_bytes = size_bytes,
         .codec = codec,
         .pool = pool,
         .deferred = deferred,
         .compactor = compactor,
     };
-    return zr_slot_table_init(&device->table, pool, deferred,
-                              (size_bytes + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES, limit_bytes);
+    return zr_slot_table_init(&device->table, pool, deferred, nr_slots_of(size_bytes), limit_bytes,
+                              stored, stored_bytes);
 }
 
 void zr_device_fini(struct zr_device *device)
 {
     zr_slot_table_fini(&device->table);
+}
+
+void zr_device_lose(struct zr_device *device)
+{
+    zr_slot_table_lose(&device->table);
 }
 
 // The next part of a range that is done in one step: bytes within one page, or, when nr_slots is
@@ -81,19 +102,30 @@ static uint32_t seed_of(const struct zr_device *device, uint64_t slot)
     return device->checksum_seed + 2 * (uint32_t)slot;
 }
 
+// Whether the checksum behind an object is right, or there need not be one.
+static bool is_sound(const struct zr_device *device, uint64_t slot, const void *object,
+                     size_t bytes)
+{
+    return device->codec->checksum_bytes == 0 ||
+           zr_checksum_holds(object, bytes, seed_of(device, slot)) ||
+           (device->codec->may_lack_checksum && zr_checksum_is_none(object, bytes));
+}
+
 static int load_object(const struct zr_device *device, uint64_t slot, uint64_t word, void *page)
 {
     zr_handle handle = zr_handle_of_word(word);
     const void *object = zr_pool_view(device->pool, handle);
     size_t checksum_bytes = device->codec->checksum_bytes;
     size_t bytes = zr_handle_length_bytes(handle) - checksum_bytes;
+    struct zr_codec *codec;
 
     if (!zr_pool_holds(device->pool, handle) || zr_handle_length_bytes(handle) <= checksum_bytes ||
-        (checksum_bytes > 0 && !zr_checksum_holds(object, bytes, seed_of(device, slot)))) {
+        !is_sound(device, slot, object, bytes)) {
         return -EIO;
     }
-    if (zr_slot_word_kind(word) == device->codec->ops->kind) {
-        return zr_codec_decompress(device->codec, object, bytes, page);
+    codec = zr_codec_of_kind(device->codec, zr_slot_word_kind(word));
+    if (codec) {
+        return zr_codec_decompress(codec, object, bytes, page);
     }
     if (zr_slot_word_kind(word) != ZR_SLOT_HUGE || bytes != ZR_PAGE_BYTES) {
         return -EIO;
@@ -110,6 +142,9 @@ static int load_page(struct zr_device *device, uint64_t slot, uint64_t word, voi
     if (zr_slot_word_kind(word) == ZR_SLOT_SAME) {
         zr_fill_page(page, zr_slot_word_value(word));
         return 0;
+    }
+    if (word == ZR_SLOT_LOST_WORD) {
+        return -EIO; // counted when it was lost
     }
     rc = load_object(device, slot, word, page);
     if (rc < 0) {
@@ -154,7 +189,9 @@ static int make_word(const struct zr_device *device, uint64_t slot, const void *
     if (rc == 0) {
         stored = zr_pool_view(device->pool, handle);
         memcpy(stored, object, bytes);
-        if (checksum_bytes > 0) {
+        if (device->codec->without_checksum) {
+            zr_checksum_append_none(stored, bytes);
+        } else if (checksum_bytes > 0) {
             zr_checksum_append(stored, bytes, seed_of(device, slot));
         }
         *word = zr_slot_word_make(kind, handle);
@@ -318,6 +355,14 @@ static int write_piece(struct zr_device *device, const void *buffer, const struc
     return rc == -EDQUOT ? -ENOSPC : rc;
 }
 
+// Its guest does not expect anything of what was lost any more.
+static void begin_anew(struct zr_device *device)
+{
+    if (zr_slot_table_is_lost(&device->table)) {
+        zr_slot_table_heal(&device->table);
+    }
+}
+
 int zr_device_write(struct zr_device *device, const void *buffer, uint64_t bytes, uint64_t offset)
 {
     const char *in = buffer;
@@ -325,6 +370,9 @@ int zr_device_write(struct zr_device *device, const void *buffer, uint64_t bytes
     int rc = 0;
 
     zr_load_count(&device->compactor->load);
+    if (offset == 0 && bytes >= ZR_PAGE_BYTES) {
+        begin_anew(device);
+    }
     for (; bytes > 0 && rc == 0; offset += piece.bytes, bytes -= piece.bytes, in += piece.bytes) {
         piece = next_piece(offset, bytes);
         rc = write_piece(device, in, &piece);
@@ -346,6 +394,9 @@ int zr_device_zero(struct zr_device *device, uint64_t bytes, uint64_t offset)
     uint64_t end_whole;
     int rc = 0;
 
+    if (bytes == device->size_bytes) {
+        begin_anew(device);
+    }
     // A last page that the device's end cuts off is whole when all of it is zeroed.
     end_whole = end == device->size_bytes ? device->table.nr_slots : end / ZR_PAGE_BYTES;
 
@@ -386,7 +437,7 @@ static struct run find_run(const struct zr_device *device, uint64_t slot, uint64
             run.end++;
         }
     } else {
-        run.end = zr_slot_table_next_leaf(&device->table, run.end, end);
+        run.end = zr_slot_table_next_used(&device->table, run.end, end);
     }
     zr_rcu_read_unlock();
     return run;

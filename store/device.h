@@ -11,6 +11,11 @@
 // the device is at its own limit, it fails with -ENOSPC.  Each aligned 2 MiB of the request is all
 // or nothing.
 //
+// A page that is lost (slot-word.h) fails with -EIO: to be read, and to be written in part.  A
+// write of all of it and a trim heal it.  A whole device may be lost: a server came up without what
+// it had. Then it heals as a whole when its guest begins anew: writes page 0, as mkswap does, or
+// trims all.
+//
 // Threads: all calls but init and fini may overlap.  Ranges must lie within the device.
 #ifndef ZR_DEVICE_H
 #define ZR_DEVICE_H
@@ -36,18 +41,32 @@ struct zr_device {
     _Atomic uint64_t nr_corrupt; // how often an object was found damaged
 };
 
-// limit_bytes bounds the compressed bytes that it may hold; UINT64_MAX: no limit of its own.  0 or
-// -ENOMEM.  All that is pointed to is borrowed and may be shared between devices.
+// limit_bytes bounds the compressed bytes that it may hold; UINT64_MAX: no limit of its own.
+// stored: the root region that it has in a store, and the bytes of the objects there, claimed;
+// NULL: it lives in memory.  0 or -ENOMEM.  All that is pointed to is borrowed and may be shared
+// between devices.
 int zr_device_init(struct zr_device *device, const char *name, uint64_t size_bytes,
                    uint64_t limit_bytes, struct zr_codec *codec, struct zr_pool *pool,
-                   struct zr_deferred_free *deferred, struct zr_compactor *compactor);
+                   struct zr_deferred_free *deferred, struct zr_compactor *compactor,
+                   _Atomic uint64_t *stored, uint64_t stored_bytes);
+
+// Frees what is stored, unless that lies in a store.
 void zr_device_fini(struct zr_device *device);
 
-// 0 or -EIO (an object is damaged).  Never blocks, but for zstd's decoders while their holders are
-// preempted (codec.h).
+// The root entries that a store must have for a device of a size, and the seed that goes by a name.
+uint64_t zr_device_nr_root_entries(uint64_t size_bytes);
+uint32_t zr_device_checksum_seed(const char *name);
+
+// Makes the whole device lost: what it holds is not what its guest stored.  Remembered in the store
+// until the guest begins anew.
+void zr_device_lose(struct zr_device *device);
+
+// 0 or -EIO (an object is damaged, or a page lost).  Never blocks, but for zstd's decoders while
+// their holders are preempted (codec.h).
 int zr_device_read(struct zr_device *device, void *buffer, uint64_t bytes, uint64_t offset);
 
-// 0, -ENOSPC, or -EIO (a partial page over a damaged object).  May help to free memory.
+// 0, -ENOSPC, or -EIO (a partial page over a damaged object or a lost page).  May help to free
+// memory.
 int zr_device_write(struct zr_device *device, const void *buffer, uint64_t bytes, uint64_t offset);
 
 // Makes the range read as zeros: this is trim and zero alike.  Whole pages are extracted, which

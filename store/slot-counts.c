@@ -19,6 +19,10 @@ static uint64_t count(void *opaque, struct zr_slot_table *table, uint64_t slot, 
 
     (void)table;
     (void)slot;
+    if (word == ZR_SLOT_LOST_WORD) {
+        counts->nr_lost++;
+        return word;
+    }
     counts->nr_by_age[zr_slot_word_age(word)]++;
     if (zr_slot_word_kind(word) == ZR_SLOT_SAME) {
         counts->nr_same++;
@@ -41,4 +45,5 @@ void zr_slot_counts_get(struct zr_slot_table *table, struct zr_slot_counts *coun
     memset(counts, 0, sizeof *counts);
     zr_walk_begin(&walk, &table, 1);
     zr_walk_continue(&walk, UINT64_MAX, count, counts);
+    counts->nr_lost += zr_slot_table_nr_below_lost(table);
 }

@@ -9,95 +9,195 @@
 
 #define DIRECTORY_SLOTS (ZR_CHUNK_WORDS * ZR_LEAF_SLOTS)
 
+#define LOST4 ZR_SLOT_LOST_WORD, ZR_SLOT_LOST_WORD, ZR_SLOT_LOST_WORD, ZR_SLOT_LOST_WORD
+#define LOST32 LOST4, LOST4, LOST4, LOST4, LOST4, LOST4, LOST4, LOST4
+#define LOST128 LOST32, LOST32, LOST32, LOST32
+
+// What is read below a lost entry.  Read-only: a write to it would be a signal.
+static const _Atomic uint64_t lost_leaf[ZR_LEAF_SLOTS] = {LOST128, LOST128, LOST128, LOST128};
+_Static_assert(ZR_LEAF_SLOTS == 512, "as many as there are above");
+
+uint64_t zr_slot_table_nr_root_entries(uint64_t nr_slots)
+{
+    return (nr_slots + DIRECTORY_SLOTS - 1) / DIRECTORY_SLOTS;
+}
+
 int zr_slot_table_init(struct zr_slot_table *table, struct zr_pool *pool,
-                       struct zr_deferred_free *deferred, uint64_t nr_slots, uint64_t limit_bytes)
+                       struct zr_deferred_free *deferred, uint64_t nr_slots, uint64_t limit_bytes,
+                       _Atomic uint64_t *stored, uint64_t stored_bytes)
 {
     *table = (struct zr_slot_table){
         .pool = pool,
         .deferred = deferred,
-        .account.limit_bytes = limit_bytes,
+        .account = {.limit_bytes = limit_bytes, .stored_bytes = stored_bytes},
         .nr_slots = nr_slots,
-        .nr_root_entries = (nr_slots + DIRECTORY_SLOTS - 1) / DIRECTORY_SLOTS,
+        .nr_root_entries = zr_slot_table_nr_root_entries(nr_slots),
+        .state = stored,
+        .is_stored = stored != NULL,
     };
-    table->root = calloc(table->nr_root_entries, sizeof *table->root);
-    return table->root ? 0 : -ENOMEM;
+    if (!stored) {
+        table->state = calloc(1 + table->nr_root_entries, sizeof *table->state);
+    }
+    if (!table->state) {
+        return -ENOMEM;
+    }
+    table->root = table->state + 1;
+    return 0;
 }
 
 void zr_slot_table_fini(struct zr_slot_table *table)
 {
-    zr_slot_table_extract(table, 0, table->nr_slots);
+    if (!table->is_stored) {
+        zr_slot_table_extract(table, 0, table->nr_slots);
+    }
     zr_deferred_free_drain(table->deferred); // the account is in use until then
-    free(table->root);
-    table->root = NULL;
+    if (!table->is_stored) {
+        free(table->state);
+    }
+    table->state = table->root = NULL;
 }
 
-// What an entry of the root refers to, NULL if nothing.
-static _Atomic uint64_t *directory_of(const struct zr_slot_table *table, uint64_t slot)
+static bool is_lost(uint64_t entry)
 {
-    _Atomic uint64_t *entry = &table->root[slot / DIRECTORY_SLOTS];
-    zr_handle handle = {atomic_load_explicit(entry, memory_order_acquire)};
+    return entry == ZR_SLOT_LOST_WORD;
+}
 
-    return zr_handle_has_object(handle) ? zr_pool_view_chunk(table->pool, handle) : NULL;
+// The chunk below an entry; NULL if there is none.
+static _Atomic uint64_t *chunk_of(const struct zr_slot_table *table, uint64_t entry)
+{
+    zr_handle handle = {entry};
+
+    return !is_lost(entry) && zr_handle_has_object(handle) ? zr_pool_view_chunk(table->pool, handle)
+                                                           : NULL;
+}
+
+static _Atomic uint64_t *root_entry(const struct zr_slot_table *table, uint64_t slot)
+{
+    return &table->root[slot / DIRECTORY_SLOTS];
 }
 
 // The entry of a leaf in its directory, NULL if there is no directory.
 static _Atomic uint64_t *leaf_entry(const struct zr_slot_table *table, uint64_t slot)
 {
-    _Atomic uint64_t *directory = directory_of(table, slot);
+    _Atomic uint64_t *directory =
+        chunk_of(table, atomic_load_explicit(root_entry(table, slot), memory_order_acquire));
 
     return directory ? &directory[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS] : NULL;
 }
 
 _Atomic uint64_t *zr_slot_table_leaf(const struct zr_slot_table *table, uint64_t slot)
 {
-    const _Atomic uint64_t *entry = leaf_entry(table, slot);
-    zr_handle leaf = {entry ? atomic_load_explicit(entry, memory_order_acquire) : 0};
+    uint64_t entry = atomic_load_explicit(root_entry(table, slot), memory_order_acquire);
+    const _Atomic uint64_t *directory = chunk_of(table, entry);
 
-    return zr_handle_has_object(leaf) ? zr_pool_view_chunk(table->pool, leaf) : NULL;
+    if (directory) {
+        entry = atomic_load_explicit(&directory[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS],
+                                     memory_order_acquire);
+    }
+    return is_lost(entry) ? (_Atomic uint64_t *)(uintptr_t)lost_leaf
+           : directory    ? chunk_of(table, entry)
+                          : NULL;
 }
 
 // The chunk that an entry refers to, made if there is none; NULL without memory for it.
 static _Atomic uint64_t *get_chunk(struct zr_slot_table *table, _Atomic uint64_t *entry)
 {
-    zr_handle found = {atomic_load_explicit(entry, memory_order_acquire)};
+    uint64_t found = atomic_load_explicit(entry, memory_order_acquire);
+    _Atomic uint64_t *chunk = chunk_of(table, found);
     zr_handle made;
+    size_t i;
 
-    if (!zr_handle_has_object(found)) {
+    // Again if somebody lost it or healed it meanwhile.
+    while (!chunk) {
         if (zr_pool_alloc_chunk(table->pool, &made) < 0) {
             return NULL;
         }
-        if (atomic_compare_exchange_strong_explicit(entry, &found.bits, made.bits,
-                                                    memory_order_acq_rel, memory_order_acquire)) {
-            found = made;
-        } else {
+        chunk = zr_pool_view_chunk(table->pool, made);
+        for (i = 0; is_lost(found) && i < ZR_CHUNK_WORDS; i++) {
+            atomic_store_explicit(&chunk[i], ZR_SLOT_LOST_WORD, memory_order_relaxed);
+        }
+        if (!atomic_compare_exchange_strong_explicit(entry, &found, made.bits, memory_order_acq_rel,
+                                                     memory_order_acquire)) {
             zr_pool_free(table->pool, &made.bits, 1); // lost the race; nobody saw ours
+            chunk = chunk_of(table, found);
         }
     }
-    return zr_pool_view_chunk(table->pool, found);
+    return chunk;
 }
 
 // The leaf of a slot, made if there is none; NULL without memory for it.
 static _Atomic uint64_t *get_leaf(struct zr_slot_table *table, uint64_t slot)
 {
-    _Atomic uint64_t *directory = get_chunk(table, &table->root[slot / DIRECTORY_SLOTS]);
+    _Atomic uint64_t *directory = get_chunk(table, root_entry(table, slot));
 
     return directory ? get_chunk(table, &directory[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS]) : NULL;
 }
 
-uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slot, uint64_t end)
+static uint64_t find_next(const struct zr_slot_table *table, uint64_t slot, uint64_t end,
+                          bool with_lost)
 {
     while (slot < end) {
-        _Atomic uint64_t *entry = leaf_entry(table, slot);
+        uint64_t entry = atomic_load_explicit(root_entry(table, slot), memory_order_acquire);
+        const _Atomic uint64_t *directory = chunk_of(table, entry);
+        uint64_t stride = DIRECTORY_SLOTS;
 
-        if (!entry) {
-            slot = (slot / DIRECTORY_SLOTS + 1) * DIRECTORY_SLOTS;
-        } else if (atomic_load_explicit(entry, memory_order_acquire) == 0) {
-            slot = (slot / ZR_LEAF_SLOTS + 1) * ZR_LEAF_SLOTS;
-        } else {
+        if (directory) {
+            stride = ZR_LEAF_SLOTS;
+            entry = atomic_load_explicit(&directory[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS],
+                                         memory_order_acquire);
+        }
+        if (is_lost(entry) ? with_lost : entry != 0) {
             return slot;
         }
+        slot = (slot / stride + 1) * stride;
     }
     return end;
+}
+
+uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slot, uint64_t end)
+{
+    return find_next(table, slot, end, false);
+}
+
+uint64_t zr_slot_table_next_used(const struct zr_slot_table *table, uint64_t slot, uint64_t end)
+{
+    return find_next(table, slot, end, true);
+}
+
+// Slots from slot on that one entry of so many slots stands for.
+static uint64_t slots_below(const struct zr_slot_table *table, uint64_t slot, uint64_t nr_slots)
+{
+    uint64_t left = slot < table->nr_slots ? table->nr_slots - slot : 0;
+
+    return left < nr_slots ? left : nr_slots;
+}
+
+static uint64_t nr_below_lost_of(const struct zr_slot_table *table, uint64_t slot)
+{
+    uint64_t entry, nr = 0;
+    const _Atomic uint64_t *directory;
+    size_t i;
+
+    zr_rcu_read_lock();
+    entry = atomic_load_explicit(root_entry(table, slot), memory_order_acquire);
+    directory = chunk_of(table, entry);
+    for (i = 0; directory && i < ZR_CHUNK_WORDS; i++) {
+        if (is_lost(atomic_load_explicit(&directory[i], memory_order_relaxed))) {
+            nr += slots_below(table, slot + i * ZR_LEAF_SLOTS, ZR_LEAF_SLOTS);
+        }
+    }
+    zr_rcu_read_unlock();
+    return is_lost(entry) ? slots_below(table, slot, DIRECTORY_SLOTS) : nr;
+}
+
+uint64_t zr_slot_table_nr_below_lost(const struct zr_slot_table *table)
+{
+    uint64_t slot, nr = 0;
+
+    for (slot = 0; slot < table->nr_slots; slot += DIRECTORY_SLOTS) {
+        nr += nr_below_lost_of(table, slot);
+    }
+    return nr;
 }
 
 uint64_t zr_slot_table_room_bytes(const struct zr_slot_table *table, uint64_t first_slot,
@@ -206,7 +306,7 @@ static void extract_slots(struct zr_slot_table *table, uint64_t first_slot, uint
 
     zr_rcu_read_lock();
     leaf = zr_slot_table_leaf(table, first_slot);
-    if (leaf) {
+    if (leaf && leaf != lost_leaf) {
         leaf += first_slot % ZR_LEAF_SLOTS;
         for (i = 0; i < nr_slots; i++) {
             if (atomic_load_explicit(&leaf[i], memory_order_relaxed) != ZR_SLOT_EMPTY) {
@@ -259,4 +359,59 @@ void zr_slot_table_extract(struct zr_slot_table *table, uint64_t first_slot, uin
         next = next < end ? next : end;
         extract_slots(table, slot, next - slot);
     }
+}
+
+void zr_slot_table_lose(struct zr_slot_table *table)
+{
+    uint64_t i;
+
+    atomic_store_explicit(table->state, ZR_TABLE_LOST, memory_order_release);
+    for (i = 0; i < table->nr_root_entries; i++) {
+        uint64_t old =
+            atomic_exchange_explicit(&table->root[i], ZR_SLOT_LOST_WORD, memory_order_acq_rel);
+
+        if (!is_lost(old)) {
+            drop(table, (zr_handle){old}, ZR_CHUNK_OF_CHUNKS);
+        }
+    }
+}
+
+// Empties an entry or a word if it is lost.
+static void heal(_Atomic uint64_t *entry)
+{
+    uint64_t found = ZR_SLOT_LOST_WORD;
+
+    if (is_lost(atomic_load_explicit(entry, memory_order_relaxed))) {
+        atomic_compare_exchange_strong_explicit(entry, &found, 0, memory_order_acq_rel,
+                                                memory_order_relaxed);
+    }
+}
+
+static void heal_below(const struct zr_slot_table *table, _Atomic uint64_t *root)
+{
+    _Atomic uint64_t *directory, *leaf;
+    size_t i, k;
+
+    // From above: a chunk that a writer makes of a lost entry is there by now, or never will be.
+    zr_rcu_read_lock();
+    heal(root);
+    directory = chunk_of(table, atomic_load_explicit(root, memory_order_acquire));
+    for (i = 0; directory && i < ZR_CHUNK_WORDS; i++) {
+        heal(&directory[i]);
+        leaf = chunk_of(table, atomic_load_explicit(&directory[i], memory_order_acquire));
+        for (k = 0; leaf && k < ZR_LEAF_SLOTS; k++) {
+            heal(&leaf[k]);
+        }
+    }
+    zr_rcu_read_unlock();
+}
+
+void zr_slot_table_heal(struct zr_slot_table *table)
+{
+    uint64_t i;
+
+    for (i = 0; i < table->nr_root_entries; i++) {
+        heal_below(table, &table->root[i]);
+    }
+    atomic_store_explicit(table->state, 0, memory_order_release);
 }

@@ -16,6 +16,10 @@
 // writer that still held the leaf when a trim detached it ran beside that trim: either order is
 // right, and its object goes with the leaf.
 //
+// An entry may be lost, as a word may (slot-word.h): all pages below it are.  Who makes a chunk in
+// its place fills that with lost words.  A trim of part of what is below leaves it: EIO instead of
+// zeros until the rest is trimmed or written, but a trim needs no memory.
+//
 // Threads: all calls but init and fini may overlap.
 #ifndef ZR_SLOT_TABLE_H
 #define ZR_SLOT_TABLE_H
@@ -36,18 +40,29 @@ struct zr_slot_table {
     uint64_t nr_slots;
     uint64_t nr_root_entries;
     _Atomic uint64_t *root;
+    _Atomic uint64_t *state; // in front of the root: ZR_TABLE_LOST or 0
+    bool is_stored;          // the root is the store's, and all outlives the table
 };
 
-// For objects of limit_bytes at most (UINT64_MAX: no limit).  0 or -ENOMEM.  Allocates 8 bytes per
-// GiB of device.
-int zr_slot_table_init(struct zr_slot_table *table, struct zr_pool *pool,
-                       struct zr_deferred_free *deferred, uint64_t nr_slots, uint64_t limit_bytes);
+// All of the table was lost, and its owner has not begun anew.
+#define ZR_TABLE_LOST 1u
 
-// Extracts and drains everything, then frees the root.
+// The root entries for so many slots.
+uint64_t zr_slot_table_nr_root_entries(uint64_t nr_slots);
+
+// For objects of limit_bytes at most (UINT64_MAX: no limit).  stored: the root region in a store, a
+// word of state and the entries, whose objects are claimed and come to stored_bytes; NULL: a new
+// one in memory of its own.  0 or -ENOMEM.  Allocates 8 bytes per GiB of device.
+int zr_slot_table_init(struct zr_slot_table *table, struct zr_pool *pool,
+                       struct zr_deferred_free *deferred, uint64_t nr_slots, uint64_t limit_bytes,
+                       _Atomic uint64_t *stored, uint64_t stored_bytes);
+
+// Extracts everything, unless it is stored, and drains; then frees the root.
 void zr_slot_table_fini(struct zr_slot_table *table);
 
 // The words of the leaf of a slot, ZR_LEAF_SLOTS of them; NULL if nothing is stored in its 2 MiB.
-// Inside a read-side section, and valid until its end.
+// Where an entry is lost, a leaf of lost words that nobody may change.  Inside a read-side section,
+// and valid until its end.
 _Atomic uint64_t *zr_slot_table_leaf(const struct zr_slot_table *table, uint64_t slot);
 
 // The word of a slot in its leaf; empty if there is no leaf.
@@ -60,6 +75,24 @@ static inline uint64_t zr_leaf_word(const _Atomic uint64_t *leaf, uint64_t slot)
 // The first slot from slot on, and before end, whose leaf may exist: skips ranges without leaves,
 // 1 GiB at a stride.  end if there is none.  Inside a read-side section.
 uint64_t zr_slot_table_next_leaf(const struct zr_slot_table *table, uint64_t slot, uint64_t end);
+
+// The same, and stops at slots below lost entries too.
+uint64_t zr_slot_table_next_used(const struct zr_slot_table *table, uint64_t slot, uint64_t end);
+
+// How many slots are below lost entries.  Outside a read-side section.
+uint64_t zr_slot_table_nr_below_lost(const struct zr_slot_table *table);
+
+// Makes all of it lost: what is there is extracted, and remembered is that all is lost, until heal.
+// Both beside requests: what they store meanwhile stays.  Outside a read-side section.
+void zr_slot_table_lose(struct zr_slot_table *table);
+
+// Its owner begins anew: whatever is lost becomes empty, what was stored since stays.
+void zr_slot_table_heal(struct zr_slot_table *table);
+
+static inline bool zr_slot_table_is_lost(const struct zr_slot_table *table)
+{
+    return (atomic_load_explicit(table->state, memory_order_relaxed) & ZR_TABLE_LOST) != 0;
+}
 
 // How many bytes of objects may be stored in slots of one leaf: what the limit leaves and what is
 // there now.  UINT64_MAX without a limit.  Racy: asked before objects are made in vain, it does not

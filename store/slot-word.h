@@ -8,6 +8,9 @@
 //        | kind |  age  | handle of the object, see handle.h  |
 //        +------+-------+-------------------------------------+
 //
+// A lost page is one that cannot be read any more: EIO until it is written whole or trimmed.  It
+// has no object, and no age.  All of this is part of the format of a store (superblock.h).
+//
 // A same-filled page has no object: length 0, and the 32-bit value that fills it where the offset
 // would be.  The word 0 is therefore the page that is filled with zeros, which is also the page
 // that was never written or was trimmed: a hole.  A word is made with age 0; the ager lets it grow
@@ -24,12 +27,15 @@ enum zr_slot_kind {
     ZR_SLOT_HUGE, // stored raw, since it does not compress (zram's word for it)
     ZR_SLOT_LZ4,  // from here on: one per codec
     ZR_SLOT_ZSTD,
+    ZR_SLOT_LOST = 7,
 };
 
+#define ZR_NR_SLOT_KINDS 8
 #define ZR_SLOT_KIND_SHIFT 61
 #define ZR_SLOT_AGE_SHIFT 58
 #define ZR_SLOT_AGE_MAX 7u
 #define ZR_SLOT_EMPTY UINT64_C(0)
+#define ZR_SLOT_LOST_WORD ((uint64_t)ZR_SLOT_LOST << ZR_SLOT_KIND_SHIFT)
 
 static inline uint64_t zr_slot_word_make(enum zr_slot_kind kind, zr_handle handle)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Walk: visits every slot word of some tables, leaf by leaf, in slices.  Whatever goes over all
-// pages (compaction, ageing, counting) is a visitor of it.
+// Walk: visits every slot word of some tables but what is below lost entries, leaf by leaf, in
+// slices.  Whatever goes over all pages (compaction, ageing, counting) is a visitor of it.
 //
 // A visitor may return another word for a page.  The walk publishes it by compare-exchange, so a
 // request that changed the page meanwhile wins; it frees the object that lost, and hands the one
@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 // Returns what is to take the place of word, which is not empty: word itself if nothing is.  An
+// A lost word stays as it is.  An
 // object that it makes for that, no longer than the old one, is the walk's from then on.  Inside
 // the read-side section in which word was loaded.
 typedef uint64_t (*zr_visit)(void *opaque, struct zr_slot_table *table, uint64_t slot,

@@ -147,7 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t nr_bytes)
     struct fuzz_input input = {bytes, nr_bytes};
     unsigned nr_calls = 0;
 
-    FUZZ_CHECK(zr_pool_init(&pool, POOL_BYTES) == 0);
+    FUZZ_CHECK(zr_pool_init(&pool, POOL_BYTES, NULL) == 0);
     while (input.nr_bytes > 0) {
         unsigned call = (unsigned)fuzz_number(&input, 1);
         unsigned argument = (unsigned)fuzz_number(&input, 2);

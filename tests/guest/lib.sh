@@ -32,6 +32,9 @@ requirements=(
 # nbdkit's threads keeps a buffer of the longest request that it has seen.
 spare_kib=$((32 * 1024))
 
+# How long QEMU waits, in seconds, for a server that has gone.
+reconnect_delay=0
+
 # The longest that a guest may take to answer a command.
 guest_timeout=300
 
@@ -236,7 +239,7 @@ virtio_disk() {
     local server=server.type=unix,server.path=$sockets/$1
     [[ -z ${server_port[$1]} ]] ||
         server=server.type=inet,server.host=127.0.0.1,server.port=${server_port[$1]}
-    printf '%s\n' -blockdev "driver=nbd,node-name=swap,$server,export=${2:-},discard=unmap" \
+    printf '%s\n' -blockdev "driver=nbd,node-name=swap,$server,export=${2:-},discard=unmap,reconnect-delay=$reconnect_delay" \
         -device virtio-blk-pci,drive=swap,logical_block_size=4096,physical_block_size=4096,werror=report,rerror=report
 }
 

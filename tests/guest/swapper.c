@@ -3,7 +3,8 @@
 //
 // Runs inside the guest: fills more memory than the guest has, reads it back
 // in random order, rewrites a part, drops a part, and checks every byte on
-// the way.  What a page holds follows from the seed, the page's number and
+// the way; or reads and rewrites at random for a given time, and tells how long
+// it was kept waiting.  What a page holds follows from the seed, the page's number and
 // how often it was written, so nothing has to be remembered that could itself
 // be swapped out and come back wrong.
 //
@@ -40,6 +41,7 @@ struct options {
     const char *gate; // fifo to wait for between filling and reading, or null
     bool look_back;   // while filling, check a random earlier page now and then
     bool is_short;    // only fill, read in random order, exit
+    unsigned seconds; // after filling, only churn for so long
 };
 
 struct region {
@@ -224,6 +226,42 @@ static void drop_and_check(struct region *r)
     report_time("verify_rest", start);
 }
 
+// A page that takes so long is worth a line.
+#define STALL_MS 100
+
+// Reads pages at random and rewrites every fourth; what is found in one must be what was written
+// last.
+static void churn(struct region *r, unsigned seconds)
+{
+    bool *rewritten = calloc(r->nr_pages, sizeof(*rewritten));
+    int64_t start = now_us(), end = start + (int64_t)seconds * 1000000;
+    uint64_t state = r->seed, nr_reads = 0;
+
+    // What it knows of the pages must not come back from where they come back from.
+    if (rewritten == NULL || mlock(rewritten, r->nr_pages * sizeof(*rewritten)) == -1)
+        fail("mlock");
+    for (int64_t now = start; now < end;) {
+        uint64_t bits = random_next(&state);
+        size_t number = (bits >> 2) % r->nr_pages;
+        int64_t begun = now;
+
+        check_page(r, number, rewritten[number]);
+        if ((bits & 3) == 0) {
+            rewritten[number] = !rewritten[number];
+            make_page(r->base + number * PAGE_BYTES, r->seed, number, rewritten[number]);
+        }
+        nr_reads++;
+        now = now_us();
+        if ((now - begun) / 1000 >= STALL_MS)
+            printf("stall_ms=%" PRId64 "\n", (now - begun) / 1000);
+    }
+    for (size_t i = 0; i < r->nr_pages; i++)
+        check_page(r, i, rewritten[i]);
+    printf("churned_pages=%" PRIu64 "\n", nr_reads);
+    report_time("churn", start);
+    free(rewritten);
+}
+
 static void wait_at(const char *gate)
 {
     int fd = open(gate, O_RDONLY); // blocks until somebody opens it to write
@@ -245,10 +283,14 @@ static bool work(const struct options *o)
     fill(&r, o->look_back);
     if (o->gate != NULL)
         wait_at(o->gate);
-    read_randomly(&r);
-    if (!o->is_short) {
-        rewrite_and_check(&r);
-        drop_and_check(&r);
+    if (o->seconds > 0) {
+        churn(&r, o->seconds);
+    } else {
+        read_randomly(&r);
+        if (!o->is_short) {
+            rewrite_and_check(&r);
+            drop_and_check(&r);
+        }
     }
     printf("wrong_pages=%" PRIu64 "\n", r.nr_wrong);
     return r.nr_wrong == 0;
@@ -256,7 +298,7 @@ static bool work(const struct options *o)
 
 static void usage(void)
 {
-    fputs("usage: swapper [-lr] [-m MIB] [-s SEED] [-w FIFO]\n", stderr);
+    fputs("usage: swapper [-lr] [-m MIB] [-s SEED] [-t SECONDS] [-w FIFO]\n", stderr);
     exit(2);
 }
 
@@ -264,7 +306,7 @@ static struct options parse(int argc, char **argv)
 {
     struct options o = {.mib = 64, .seed = 1};
 
-    for (int option; (option = getopt(argc, argv, "lm:rs:w:")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "lm:rs:t:w:")) != -1;) {
         switch (option) {
         case 'l':
             o.look_back = true;
@@ -277,6 +319,9 @@ static struct options parse(int argc, char **argv)
             break;
         case 's':
             o.seed = strtoull(optarg, NULL, 10);
+            break;
+        case 't':
+            o.seconds = (unsigned)strtoul(optarg, NULL, 10);
             break;
         case 'w':
             o.gate = optarg;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -29,6 +31,7 @@ static char directory[40];
 static struct server servers[MAX_SERVERS]; // the first one is the fixture's
 static struct server *const fixture = &servers[0];
 static const char *preloaded = "";
+static bool is_traced; // the next server
 
 // Runs at exit and from a signal handler: async-signal-safe calls only.
 static void clean_up(void)
@@ -114,6 +117,8 @@ static pid_t spawn_nbdkit(const char *const *before, const char *const *after,
             dup2(messages, STDOUT_FILENO);
             dup2(messages, STDERR_FILENO);
         }
+        if (is_traced)
+            ptrace(PTRACE_TRACEME);
         execvp(arguments[0], (char **)arguments);
         _exit(COMMAND_NOT_FOUND);
     }
@@ -155,19 +160,26 @@ static void await_end(struct server *server, int *status)
     }
 }
 
-// False if it ended instead of accepting connections, with its wait status.
-static bool try_open(struct server *server, int *status, const char *const *before,
-                     const char *const *after, const char *messages_path)
+static void spawn(struct server *server, const char *const *before, const char *const *after,
+                  const char *messages_path)
 {
     const char *options[MAX_ARGUMENTS] = {
         "--foreground", "--exit-with-parent", "--unix",
         server->socket, "--pidfile",          server->pidfile,
     };
-    double deadline = now_seconds() + START_STOP_SECONDS;
 
     EXPECT(server->pid == 0);
     append(options, before);
     server->pid = spawn_nbdkit(options, after, messages_path);
+}
+
+// False if it ended instead of accepting connections, with its wait status.
+static bool try_open(struct server *server, int *status, const char *const *before,
+                     const char *const *after, const char *messages_path)
+{
+    double deadline = now_seconds() + START_STOP_SECONDS;
+
+    spawn(server, before, after, messages_path);
 
     // nbdkit writes the pidfile when its socket accepts connections, and not before.
     while (access(server->pidfile, F_OK) == -1) {
@@ -202,6 +214,21 @@ void server_close(struct server *server)
 
     SYSTEM_OK(kill(server->pid, SIGTERM));
     await_end(server, &status);
+}
+
+static bool was_killed(int status)
+{
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+void server_kill_at_once(struct server *server)
+{
+    int status;
+
+    SYSTEM_OK(kill(server->pid, SIGKILL));
+    await_end(server, &status);
+    if (!was_killed(status))
+        FAIL("the server ended by itself, with wait status %#x", status);
 }
 
 void server_preload(const char *library)
@@ -262,10 +289,78 @@ void server_start_in_background_list(const char *const *parameters)
 
 void server_kill(void)
 {
+    server_kill_at_once(fixture);
+}
+
+bool server_kill_in_start_list(unsigned after_us, int *status, const char *const *parameters)
+{
+    begin_test();
+    spawn(fixture, (const char *const[]){plugin_path(), NULL}, parameters, fixture->messages);
+    usleep(after_us);
+    SYSTEM_OK(kill(fixture->pid, SIGKILL));
+    await_end(fixture, status);
+    return was_killed(*status);
+}
+
+// True once the server has this file open.
+static bool has_open(const char *file)
+{
+    char folder_path[40], target[256];
+    const struct dirent *entry;
+    bool is_found = false;
+    DIR *folder;
+
+    sprintf(folder_path, "/proc/%d/fd", fixture->pid);
+    folder = opendir(folder_path);
+    EXPECT(folder);
+    while (!is_found && (entry = readdir(folder))) {
+        ssize_t length = readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1);
+
+        is_found = length > 0 && strncmp(target, file, strlen(file)) == 0;
+    }
+    closedir(folder);
+    return is_found;
+}
+
+// To where it enters or leaves a system call.
+static void run_to_next_stop(void)
+{
+    int status, signal_number = 0;
+
+    do {
+        SYSTEM_OK(ptrace(PTRACE_SYSCALL, fixture->pid, NULL, signal_number));
+        SYSTEM_OK(waitpid(fixture->pid, &status, __WALL));
+        if (!WIFSTOPPED(status))
+            FAIL("the server ended with wait status %#x:\n%s", status, server_take_messages());
+        signal_number = WSTOPSIG(status);
+    } while (signal_number != (SIGTRAP | 0x80));
+}
+
+bool server_kill_at_stop_list(unsigned nr_stops, const char *file, const char *const *parameters)
+{
+    bool has_started;
     int status;
 
+    begin_test();
+    is_traced = true;
+    spawn(fixture, (const char *const[]){plugin_path(), NULL}, parameters, fixture->messages);
+    is_traced = false;
+    SYSTEM_OK(waitpid(fixture->pid, &status, 0)); // at exec
+    EXPECT(WIFSTOPPED(status));
+    SYSTEM_OK(
+        ptrace(PTRACE_SETOPTIONS, fixture->pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
+    while (!has_open(file))
+        run_to_next_stop();
+    while (nr_stops-- > 0 && access(fixture->pidfile, F_OK) == -1)
+        run_to_next_stop();
+    has_started = access(fixture->pidfile, F_OK) == 0;
     SYSTEM_OK(kill(fixture->pid, SIGKILL));
-    await_end(fixture, &status);
+    SYSTEM_OK(waitpid(fixture->pid, &status, __WALL));
+    EXPECT(was_killed(status));
+    fixture->pid = 0;
+    unlink(fixture->socket);
+    unlink(fixture->pidfile);
+    return !has_started;
 }
 
 int server_end(void)

@@ -31,6 +31,9 @@ struct server {
 struct server *server_open_list(const char *const *arguments);
 void server_close(struct server *server);
 
+// Ends it by SIGKILL.
+void server_kill_at_once(struct server *server);
+
 // ---- the fixture: one server at a time ---------------------------------------------------------
 
 // Starts the server with these plugin parameters and waits until it accepts connections.
@@ -59,10 +62,19 @@ struct nbd_handle *server_try_connect(const char *export_name);
 // A connected socket on which nothing was said yet. The caller closes it.
 int server_connect_raw(void);
 
-// Ends the server at once, for where a sanitizer keeps it from ending by itself: instrumented,
-// nbdkit 1.32 hangs in its very last exit handler, long after the plugin has gone, if it has logged
-// an error (the locale's lock, in a destructor of libp11-kit).
+// Ends the server at once, which must not have ended by itself. Also for where a sanitizer keeps it
+// from ending by itself: instrumented, nbdkit 1.32 hangs in its very last exit handler, long after
+// the plugin has gone, if it has logged an error (the locale's lock, in a destructor of
+// libp11-kit).
 void server_kill(void);
+
+// Starts a server and kills it so long after, wherever in its start it is by then. False if it had
+// ended by itself, with its wait status.
+bool server_kill_in_start_list(unsigned after_us, int *status, const char *const *parameters);
+
+// The same at an exact place: where its main thread enters or leaves a system call, the one so many
+// such stops after it has opened a file of this name. False if it accepted connections before that.
+bool server_kill_at_stop_list(unsigned nr_stops, const char *file, const char *const *parameters);
 
 // Ends the server with SIGTERM. It must exit with status 0, soon, and must not have written
 // anything to its standard error that was not taken before.

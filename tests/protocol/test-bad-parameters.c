@@ -79,6 +79,11 @@ static const struct bad {
     {{"size=1M", "checksum=onn"}, "checksum", "onn"},
     {{"size=1M", "mlock=ye"}, "mlock", "ye"},
     {{"size=1M", "local-swap="}, "local-swap", "local-swap"},
+    {{"size=1M", "store="}, "store", "store"},
+    {{"size=1M", "store=/no/such/folder/store"}, "store", "folder"},
+    {{"size=1M", "store=/proc/self/store"}, "store", "tmpfs"},
+    {{"size=1M", "drop=vm1"}, "drop", "vm1"},
+    {{"export=vm1:1M", "store=/dev/shm/none", "drop=vm1"}, "drop", "vm1"},
 };
 
 static bool is_word_byte(char c)

@@ -116,6 +116,13 @@ int zr_arena_init(struct zr_arena *arena, enum zr_arena_kind kind, size_t reserv
     return 0;
 }
 
+int zr_arena_init_file(struct zr_arena *arena, int fd, uint64_t file_offset, size_t reserve_bytes)
+{
+    (void)fd;
+    (void)file_offset;
+    return zr_arena_init(arena, ZR_ARENA_FILE, reserve_bytes); // no store here: see test-recover
+}
+
 void zr_arena_fini(struct zr_arena *arena)
 {
     (void)arena;

@@ -25,14 +25,14 @@ void zs_store_init(unsigned limit_spans, uint64_t limit_bytes)
     unsigned i;
 
     zs_reset(&store->pool);
-    zs_check(zr_pool_init(&store->pool, (uint64_t)limit_spans << ZR_SPAN_SHIFT) == 0 &&
+    zs_check(zr_pool_init(&store->pool, (uint64_t)limit_spans << ZR_SPAN_SHIFT, NULL) == 0 &&
                  zr_deferred_free_create(&store->pool, &store->deferred) == 0 &&
                  zr_codec_init(&store->codec, &zs_codec_ops, 0) == 0,
              "store not made");
     for (i = 0; i < ZS_NR_DEVICES; i++) {
         zs_check(zr_device_init(&store->devices[i], i ? "b" : "a", zs_device_bytes[i],
                                 i ? limit_bytes : UINT64_MAX, &store->codec, &store->pool,
-                                store->deferred, &store->compactor) == 0,
+                                store->deferred, &store->compactor, NULL, 0) == 0,
                  "device not made");
     }
     zr_compactor_init(&store->compactor, &store->pool, store->deferred, tables, ZS_NR_DEVICES);

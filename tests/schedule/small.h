@@ -12,12 +12,13 @@
 #define MIN_CLASS_BYTES 2048u
 #define NR_SPARE 2
 #define BATCH_WORDS 4u
-#define OPEN_SPANS 8
+#define ZR_POOL_OPEN_SPANS 8
 #define FREE_BATCH 64
 #define FREE_PER_LOCK 2
 #define BATCH_SPANS 2
 #define RELEASED_PER_CLASS 2
 #define PIECE_PAGES 2
+#define MAX_SPANS_TRIED 2
 #define SLICE_CHUNKS 2
 
 #endif

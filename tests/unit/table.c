@@ -70,9 +70,9 @@ void start_table(uint64_t nr_slots)
     CPU_ZERO(&one_cpu);
     CPU_SET((size_t)sched_getcpu(), &one_cpu);
     sched_setaffinity(0, sizeof one_cpu, &one_cpu);
-    ck_assert_int_eq(zr_pool_init(&pool, 16 * MiB), 0);
+    ck_assert_int_eq(zr_pool_init(&pool, 16 * MiB, NULL), 0);
     ck_assert_int_eq(zr_deferred_free_create(&pool, &deferred), 0);
-    ck_assert_int_eq(zr_slot_table_init(&table, &pool, deferred, nr_slots, UINT64_MAX), 0);
+    ck_assert_int_eq(zr_slot_table_init(&table, &pool, deferred, nr_slots, UINT64_MAX, NULL, 0), 0);
     nr_set_aside = drained_stats().nr_chunks;
 }
 

@@ -17,7 +17,7 @@ static struct zr_deferred_free *deferred;
 
 static void start(void)
 {
-    ck_assert_int_eq(zr_pool_init(&pool, 256 * MiB), 0);
+    ck_assert_int_eq(zr_pool_init(&pool, 256 * MiB, NULL), 0);
     ck_assert_int_eq(zr_deferred_free_create(&pool, &deferred), 0);
 }
 
@@ -515,7 +515,7 @@ START_TEST(a_creation_that_fails_at_any_step_leaves_nothing_behind)
     int rc;
 
     for (nth = 1;; nth++) {
-        ck_assert_int_eq(zr_pool_init(&pool, 256 * MiB), 0);
+        ck_assert_int_eq(zr_pool_init(&pool, 256 * MiB, NULL), 0);
         fault_arm(nth);
         rc = zr_deferred_free_create(&pool, &deferred);
         if (!fault_disarm()) {
@@ -542,7 +542,7 @@ START_TEST(a_pool_too_small_for_the_batches_is_enospc)
 {
     int rc;
 
-    ck_assert_int_eq(zr_pool_init(&pool, 1), 0);
+    ck_assert_int_eq(zr_pool_init(&pool, 1, NULL), 0);
     fault_arm(0);
     rc = zr_deferred_free_create(&pool, &deferred);
     fault_disarm();

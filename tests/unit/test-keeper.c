@@ -28,12 +28,12 @@ static void start(void)
 {
     struct zr_pool_stats stats;
 
-    ck_assert_int_eq(zr_pool_init(&pool, MiB), 0);
+    ck_assert_int_eq(zr_pool_init(&pool, MiB, NULL), 0);
     ck_assert_int_eq(zr_deferred_free_create(&pool, &deferred), 0);
     zr_pool_get_stats(&pool, &stats);
     zr_deferred_free_destroy(deferred);
     zr_pool_fini(&pool);
-    ck_assert_int_eq(zr_pool_init(&pool, stats.used_bytes + NR_SPANS * ZR_SPAN_BYTES), 0);
+    ck_assert_int_eq(zr_pool_init(&pool, stats.used_bytes + NR_SPANS * ZR_SPAN_BYTES, NULL), 0);
     ck_assert_int_eq(zr_deferred_free_create(&pool, &deferred), 0);
 }
 
@@ -468,6 +468,38 @@ START_TEST(memory_that_the_system_does_not_take_back_stays_warm)
 }
 END_TEST
 
+// The spans of a class may lack what the system has no more of, while others have it.
+START_TEST(where_the_system_has_no_memory_that_of_other_spans_is_used)
+{
+    zr_handle first, next, other[ZR_SPAN_BYTES / 2048], some[ZR_SPAN_PAGES];
+    uint32_t i;
+
+    start();
+    ck_assert_int_eq(zr_pool_alloc(&pool, ZR_OBJECT_MAX_BYTES, &first), 0);
+    for (i = 0; i < NR_OF(other); i++) {
+        ck_assert_int_eq(zr_pool_alloc(&pool, 2048, &other[i]), 0);
+    }
+    is_populate_refused = true;
+    for (i = 0; i < ZR_SPAN_PAGES - 1; i++) { // the first some have memory
+        if (zr_pool_alloc(&pool, ZR_OBJECT_MAX_BYTES, &some[i]) < 0) {
+            break;
+        }
+    }
+    ck_assert_uint_lt(i, ZR_SPAN_PAGES - 1);
+    for (uint32_t k = 0; k < NR_OF(other); k++) {
+        zr_pool_free(&pool, &other[k].bits, 1); // a span with all its memory is free
+    }
+    ck_assert_int_eq(zr_pool_alloc(&pool, ZR_OBJECT_MAX_BYTES, &next), 0);
+    is_populate_refused = false;
+    ck_assert(zr_pool_span_of(&pool, next) == zr_pool_span_of(&pool, other[0]));
+    ck_assert(zr_pool_is_valid(&pool));
+    zr_pool_free(&pool, &first.bits, 1);
+    zr_pool_free(&pool, &next.bits, 1);
+    zr_pool_free(&pool, &some[0].bits, i);
+    end();
+}
+END_TEST
+
 START_TEST(a_keeper_whose_thread_cannot_be_made_is_an_error_and_may_be_stopped)
 {
     int rc;
@@ -492,4 +524,5 @@ UNIT_MAIN("keeper", what_is_handed_over_is_freed_also_after_a_silence,
           a_populate_under_way_takes_no_room_from_the_limit, what_is_populated_ahead_is_counted,
           a_span_that_changes_its_class_while_the_keeper_is_on_its_way_loses_nothing,
           memory_that_the_system_does_not_take_back_stays_warm,
+          where_the_system_has_no_memory_that_of_other_spans_is_used,
           a_keeper_whose_thread_cannot_be_made_is_an_error_and_may_be_stopped)

@@ -17,7 +17,7 @@ static struct zr_pool pool;
 
 static void start_pool(uint64_t limit_bytes)
 {
-    ck_assert_int_eq(zr_pool_init(&pool, limit_bytes), 0);
+    ck_assert_int_eq(zr_pool_init(&pool, limit_bytes, NULL), 0);
 }
 
 static void end_pool(void)

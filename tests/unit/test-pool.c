@@ -15,7 +15,7 @@ static struct zr_pool pool;
 
 static void start_pool(uint64_t limit_bytes)
 {
-    ck_assert_int_eq(zr_pool_init(&pool, limit_bytes), 0);
+    ck_assert_int_eq(zr_pool_init(&pool, limit_bytes, NULL), 0);
 }
 
 static void end_pool(void)
@@ -448,7 +448,7 @@ START_TEST(an_init_that_fails_at_any_step_leaves_nothing_behind)
 
     for (nth = 1;; nth++) {
         fault_arm(nth);
-        rc = zr_pool_init(&pool, GiB);
+        rc = zr_pool_init(&pool, GiB, NULL);
         if (!fault_disarm()) {
             break;
         }
@@ -491,8 +491,8 @@ END_TEST
 
 START_TEST(more_than_deferred_free_has_places_for_is_einval)
 {
-    ck_assert_int_eq(zr_pool_init(&pool, ZR_POOL_MAX_BYTES + 1), -EINVAL);
-    ck_assert_int_eq(zr_pool_init(&pool, UINT64_C(1) << 60), -EINVAL);
+    ck_assert_int_eq(zr_pool_init(&pool, ZR_POOL_MAX_BYTES + 1, NULL), -EINVAL);
+    ck_assert_int_eq(zr_pool_init(&pool, UINT64_C(1) << 60, NULL), -EINVAL);
 #ifndef __SANITIZE_THREAD__ // which leaves a process 3 TiB of addresses
     start_pool(ZR_POOL_MAX_BYTES);
     free_one(alloc(1));

@@ -386,6 +386,9 @@ static const char *skip_json(const char *text)
         text += 1 + strcspn(text + 1, "\"\\\n");
         return *text == '"' ? text + 1 : NULL;
     }
+    if (strncmp(text, "null", 4) == 0) {
+        return text + 4;
+    }
     if (*text != '{' && *text != '[') {
         return NULL;
     }

@@ -355,10 +355,10 @@ START_TEST(init_without_memory_is_enomem)
     start_table(1);
     zr_slot_table_fini(&table);
     fault_arm(1);
-    rc = zr_slot_table_init(&table, &pool, deferred, NR_SLOTS, UINT64_MAX);
+    rc = zr_slot_table_init(&table, &pool, deferred, NR_SLOTS, UINT64_MAX, NULL, 0);
     fault_disarm();
     ck_assert_int_eq(rc, -ENOMEM);
-    ck_assert_int_eq(zr_slot_table_init(&table, &pool, deferred, NR_SLOTS, UINT64_MAX), 0);
+    ck_assert_int_eq(zr_slot_table_init(&table, &pool, deferred, NR_SLOTS, UINT64_MAX, NULL, 0), 0);
     end_table();
 }
 END_TEST

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copyright the zramswap authors
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { LINE_BYTES = 512 };
+
+void zr_log(enum zr_priority priority, const char *format, ...)
+{
+    char line[LINE_BYTES];
+    va_list arguments;
+    int length = 0;
+
+    if (!isatty(STDERR_FILENO)) {
+        length = snprintf(line, sizeof line, "<%d>", priority);
+    }
+    length += snprintf(line + length, sizeof line - (size_t)length, "zramswap-nbd: ");
+    va_start(arguments, format);
+    length += vsnprintf(line + length, sizeof line - (size_t)length, format, arguments);
+    va_end(arguments);
+    if (length > LINE_BYTES - 1) {
+        length = LINE_BYTES - 1;
+    }
+    line[length] = '\n';
+    if (write(STDERR_FILENO, line, (size_t)length + 1) == -1) {
+        return; // and nowhere to say so
+    }
+}
+
+// The file, mapped: written through the page cache, a page of tmpfs might first have to be swapped
+// in.  As a mapping it is locked with all the rest.
+static char *state;
+
+int zr_state_open(const char *path)
+{
+    int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    void *mapping = MAP_FAILED;
+    int error = 0;
+
+    if (file != -1 && ftruncate(file, LINE_BYTES) == 0) {
+        mapping = mmap(NULL, LINE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    }
+    if (mapping == MAP_FAILED) {
+        error = -errno;
+    } else {
+        state = mapping;
+        zr_state_set("starting", 0, "");
+    }
+    if (file != -1) {
+        close(file);
+    }
+    return error;
+}
+
+void zr_state_set(const char *word, int64_t since_ms, const char *why)
+{
+    char line[LINE_BYTES];
+    int length;
+
+    if (!state) {
+        return;
+    }
+    length =
+        snprintf(line, sizeof line, "%d %s %" PRId64 " %s", getpid(), word, since_ms / 1000, why);
+    if (length < LINE_BYTES - 1) {
+        memset(line + length, ' ', (size_t)(LINE_BYTES - 1 - length));
+    }
+    line[LINE_BYTES - 1] = '\n';
+    memcpy(state, line, sizeof line);
+}
