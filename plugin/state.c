@@ -12,7 +12,7 @@
 
 #define FIRST_LINE "zramswap-state 1\n"
 #define MAX_BYTES (16 << 20) // some 50 000 lines of the longest names
-#define UUID_TEXT_BYTES (2 * ZR_STATE_UUID_BYTES)
+#define UUID_TEXT_BYTES ((size_t)2 * ZR_STATE_UUID_BYTES)
 #define MAX_LINE_BYTES (UUID_TEXT_BYTES + 1 + 255 + 2)
 
 static int refuse(const char *path, const char *what, int error, char *why)
