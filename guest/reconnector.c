@@ -60,7 +60,8 @@ static int connect_first(struct zr_reconnector *r, size_t i)
     }
     if (i == 0) {
         r->export = export;
-    } else if (memcmp(&r->export, &export, sizeof export) != 0) {
+    } else if (export.size_bytes != r->export.size_bytes || export.flags != r->export.flags ||
+               strcmp(export.identity, r->export.identity) != 0) {
         return refuse_to_attach(r, "two connections found different exports", -ESTALE);
     }
     return 0;
