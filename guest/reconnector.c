@@ -60,7 +60,8 @@ static int connect_first(struct zr_reconnector *r, size_t i)
     }
     if (i == 0) {
         r->export = export;
-    } else if (memcmp(&r->export, &export, sizeof export) != 0) {
+    } else if (export.size_bytes != r->export.size_bytes || export.flags != r->export.flags ||
+               strcmp(export.identity, r->export.identity) != 0) {
         return refuse_to_attach(r, "two connections found different exports", -ESTALE);
     }
     return 0;
@@ -168,6 +169,7 @@ static void note_missing(struct zr_reconnector *r, size_t nr_live)
     r->since_ms = zr_now_ms();
     r->refused_ms = 0;
     r->failure = NULL;
+    r->refusal = NULL;
     zr_log(ZR_LOG_WARNING, "lost the connection, %zu of %zu are left", nr_live, r->nr_connections);
     zr_state_set("reconnecting", r->since_ms, "");
 }
@@ -185,21 +187,27 @@ static void note_complete(struct zr_reconnector *r)
     zr_state_set("connected", zr_now_ms(), "");
 }
 
-// The same reason is told once.
+// The first reason of an outage is logged, and each refusal once; the state has the last one.
 static void note_failure(struct zr_reconnector *r, const char *failure, bool is_refused)
 {
-    if (!is_refused) {
-        r->refused_ms = 0;
-    } else if (r->refused_ms == 0) {
-        r->refused_ms = zr_now_ms();
+    if (!r->failure && !is_refused) {
+        zr_log(ZR_LOG_WARNING, "%s; goes on trying", failure);
     }
-    if (r->failure && strcmp(r->failure, failure) == 0) {
-        return;
+    if (!r->failure || strcmp(r->failure, failure) != 0) {
+        zr_state_set("reconnecting", r->since_ms, failure);
     }
     r->failure = failure;
-    zr_log(is_refused ? ZR_LOG_ERROR : ZR_LOG_WARNING, "%s%s",
-           is_refused ? "not connected again: " : "", failure);
-    zr_state_set("reconnecting", r->since_ms, failure);
+    if (!is_refused) {
+        r->refused_ms = 0;
+        return;
+    }
+    if (r->refused_ms == 0) {
+        r->refused_ms = zr_now_ms();
+    }
+    if (!r->refusal || strcmp(r->refusal, failure) != 0) {
+        r->refusal = failure;
+        zr_log(ZR_LOG_ERROR, "not connected again: %s", failure);
+    }
 }
 
 static int give_up(struct zr_reconnector *r, const char *why)

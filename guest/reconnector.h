@@ -34,6 +34,7 @@ struct zr_reconnector {
     int64_t
         refused_ms; // since when the server there is not the one; 0: it is not known to be another
     const char *failure; // of the last attempt; NULL: none yet
+    const char *refusal; // the last that was logged
 };
 
 // server, kernel, timeout_s and nr_connections are set; the last becomes 1 if the server cannot
