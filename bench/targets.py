@@ -130,7 +130,20 @@ def tenants():
              "other's 2 MiB are refused on 3 connections")
 
 
-for part in (engine, server, memory, tenants):
+def restart():
+    for codec in ("lz4", "zstd"):
+        absolute(f"kill to first answer, 1 GiB stored, {codec}", "<=", 100,
+                 "restart, 1 GiB stored", "ms from kill to first answer", f"zramswap {codec}")
+        for gib in (1, 8):  # 1 s for 100 GiB
+            absolute(f"recovery, {gib} GiB stored, {codec}", "<=", 10,
+                     f"restart, {gib} GiB stored", "ms of recovery per GiB", f"zramswap {codec}")
+    for work in ("4 KiB reads, depth 16", "4 KiB writes, depth 16", "4 KiB trims, depth 16",
+                 "2 MiB trims, depth 1"):
+        absolute(f"with a store ÷ without, {work}", ">=", 0.98, f"beside none, {work}",
+                 "ratio of requests/s", "with / without")
+
+
+for part in (engine, server, memory, tenants, restart):
     part()
 # Beside each of the hostile clients: of all works with such rows.
 HOSTILE_UNITS, HOSTILE_LIMIT = ("µs p99 beside", "µs p99 alone"), 2
