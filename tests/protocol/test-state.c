@@ -131,6 +131,8 @@ static void test_without_store(void)
 
 static void test_with_store(void)
 {
+    char *messages;
+
     parameters[3] = store;
     unlink(state + strlen("state="));
     start();
@@ -159,7 +161,9 @@ static void test_with_store(void)
     expect_page(5, FULL);
     server_disconnect(nbd);
     server_kill();
-    EXPECT(!strstr(server_take_messages(), "LOST"));
+    messages = server_take_messages();
+    EXPECT(!strstr(messages, "LOST"));
+    free(messages);
 }
 
 // A state that is not the store's does not make it throw away what it holds.
