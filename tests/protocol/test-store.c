@@ -154,15 +154,25 @@ static void test_background(void)
 // With --run a parent stays when the server is killed: it does not hold the store.
 static void test_run(void)
 {
-    char *output;
+    const char *preload = getenv("NBDKIT_PRELOAD");
+    char *output, file[sizeof folder + 4];
     int status;
 
+    if (preload && strstr(preload, "libtsan")) {
+        printf("SKIPPED nbdkit --run: its shell, Debian 12's dash, dies in ThreadSanitizer\n");
+        return;
+    }
     kill_server();
-    output = nbdkit_run(&status, "--unix", "-", "--pidfile", "/dev/null", "--run",
-                        "kill -KILL $(ps -o pid= --ppid $PPID --sort=pid | head -1); sleep 1; "
+    snprintf(file, sizeof file, "%s/pid", folder);
+    // Built-in commands: a sanitizer's library, which each program inherits, may hang in another.
+    setenv("PIDFILE", file, 1);
+    output = nbdkit_run(&status, "--unix", "-", "--pidfile", file, "--run",
+                        "until read pid <$PIDFILE; do sleep 0.1; done; "
+                        "kill -KILL $pid || echo FAILED; sleep 1; "
                         "exec nbdkit -U - --run true $PLUGIN export=a:16M $STORE",
                         plugin_path(), "export=a:16M", store);
-    if (strstr(output, "has this store open"))
+    unlink(file);
+    if (strstr(output, "FAILED") || strstr(output, "has this store open"))
         FAIL("the parent holds the store: %s", output);
     free(output);
     start("export=a:16M", "export=b:20M");
