@@ -436,7 +436,7 @@ int server_connect_raw(void)
 
 char *server_take_messages(void)
 {
-    int fd = SYSTEM_OK(open(fixture->messages, O_RDWR));
+    int fd = SYSTEM_OK(open(fixture->messages, O_RDWR | O_CREAT, 0600));
     struct stat stat;
     char *text;
 

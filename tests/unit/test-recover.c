@@ -9,6 +9,7 @@
 #include "store/checksum.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -762,6 +763,11 @@ int main(void)
         NULL,
     };
 
+#ifdef __SANITIZE_THREAD__
+    puts("SKIPPED: it starts on a store again and again, which takes ThreadSanitizer many minutes; "
+         "stress-kill runs");
+    return 77;
+#endif
     store_begin();
     return unit_run("recover", tests);
 }
