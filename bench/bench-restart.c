@@ -160,7 +160,7 @@ static void test_beside(void)
     static const struct load loads[] = {
         {"4 KiB reads", LOAD_READ, 4096, .length = BESIDE_BYTES},
         {"4 KiB writes", LOAD_WRITE, 4096, .length = BESIDE_BYTES},
-        {"4 KiB trims", LOAD_TRIM, 4096, .length = BESIDE_BYTES, .is_sequential = true},
+        {"4 KiB trims", LOAD_TRIM, 4096, .length = BESIDE_BYTES / 8, .is_sequential = true},
         {"2 MiB trims", LOAD_TRIM, 2u << 20, .length = BESIDE_BYTES, .is_sequential = true},
     };
     struct server *servers[] = {
