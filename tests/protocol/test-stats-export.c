@@ -166,7 +166,7 @@ static void expect_bounded_cost(void)
     printf("%d documents in %.1f s, for %.0f ms of the server's CPU\n", (int)nr, start_ns / 1e9,
            server_ns / 1e6);
     EXPECT(nr > 0);
-    EXPECT(server_ns < start_ns / 3);
+    EXPECT(server_is_instrumented() || server_ns < start_ns / 3);
     server_disconnect(nbd);
     server_stop();
 }
