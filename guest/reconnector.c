@@ -45,7 +45,7 @@ static int refuse_to_attach(const struct zr_reconnector *r, const char *why, int
 {
     zr_log(ZR_LOG_ERROR, "cannot attach export '%s' of %s port %s: %s", r->server.export_name,
            r->server.host, r->server.port, why);
-    zr_state_set("failed", 0, why);
+    zr_report_state("failed", 0, why);
     return error;
 }
 
@@ -54,7 +54,7 @@ static int connect_first(struct zr_reconnector *r, size_t i)
 {
     struct zr_export export;
 
-    r->sockets[i] = zr_server_connect(&r->server, &export);
+    r->sockets[i] = zr_remote_connect(&r->server, &export);
     if (r->sockets[i] < 0) {
         return refuse_to_attach(r, text_of(r->sockets[i]), r->sockets[i]);
     }
@@ -96,7 +96,7 @@ int zr_attach(struct zr_reconnector *r)
            r->server.export_name, r->server.host, r->server.port, r->export.size_bytes >> 20,
            r->nr_connections, has_identity(r) ? "uuid " : "no identity: cannot be connected again",
            r->export.identity);
-    zr_state_set("connected", zr_now_ms(), "");
+    zr_report_state("connected", zr_now_ms(), "");
     return 0;
 }
 
@@ -139,7 +139,7 @@ static int wait_for_death(struct zr_reconnector *r, int64_t deadline_ms)
 static int replace_one(struct zr_reconnector *r, const char **why_not)
 {
     struct zr_export found;
-    int socket = zr_server_connect(&r->server, &found);
+    int socket = zr_remote_connect(&r->server, &found);
     int error;
 
     if (socket < 0) {
@@ -171,7 +171,7 @@ static void note_missing(struct zr_reconnector *r, size_t nr_live)
     r->failure = NULL;
     r->refusal = NULL;
     zr_log(ZR_LOG_WARNING, "lost the connection, %zu of %zu are left", nr_live, r->nr_connections);
-    zr_state_set("reconnecting", r->since_ms, "");
+    zr_report_state("reconnecting", r->since_ms, "");
 }
 
 static void note_complete(struct zr_reconnector *r)
@@ -184,7 +184,7 @@ static void note_complete(struct zr_reconnector *r)
     r->is_missing = false;
     zr_log(ZR_LOG_INFO, "connected again after %" PRId64 ".%" PRId64 " s", ms / 1000,
            ms % 1000 / 100);
-    zr_state_set("connected", zr_now_ms(), "");
+    zr_report_state("connected", zr_now_ms(), "");
 }
 
 // The first reason of an outage is logged, and each refusal once; the state has the last one.
@@ -194,7 +194,7 @@ static void note_failure(struct zr_reconnector *r, const char *failure, bool is_
         zr_log(ZR_LOG_WARNING, "%s; goes on trying", failure);
     }
     if (!r->failure || strcmp(r->failure, failure) != 0) {
-        zr_state_set("reconnecting", r->since_ms, failure);
+        zr_report_state("reconnecting", r->since_ms, failure);
     }
     r->failure = failure;
     if (!is_refused) {
@@ -216,7 +216,7 @@ static int give_up(struct zr_reconnector *r, const char *why)
 
     zr_log(ZR_LOG_ERROR, "the pages on this device are lost: %s%s%s", why,
            error ? "; cannot disconnect it: " : "", error ? text_of(error) : "");
-    zr_state_set("lost", zr_now_ms(), why);
+    zr_report_state("lost", zr_now_ms(), why);
     return -ENODATA;
 }
 

@@ -14,14 +14,14 @@
 #define ZR_GUEST_RECONNECTOR_H
 
 #include "kernel.h"
-#include "server.h"
+#include "remote.h"
 
 #include <stdbool.h>
 
 enum { ZR_MAX_CONNECTIONS = 16 };
 
 struct zr_reconnector {
-    struct zr_server server;
+    struct zr_remote server;
     struct zr_kernel kernel;
     struct zr_export export; // as it was attached
     uint64_t timeout_s;      // until a request that is not answered is sent again

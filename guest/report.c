@@ -39,7 +39,7 @@ void zr_log(enum zr_priority priority, const char *format, ...)
 // in.  As a mapping it is locked with all the rest.
 static char *state;
 
-int zr_state_open(const char *path)
+int zr_report_open(const char *path)
 {
     int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     void *mapping = MAP_FAILED;
@@ -52,7 +52,7 @@ int zr_state_open(const char *path)
         error = -errno;
     } else {
         state = mapping;
-        zr_state_set("starting", 0, "");
+        zr_report_state("starting", 0, "");
     }
     if (file != -1) {
         close(file);
@@ -60,7 +60,7 @@ int zr_state_open(const char *path)
     return error;
 }
 
-void zr_state_set(const char *word, int64_t since_ms, const char *why)
+void zr_report_state(const char *word, int64_t since_ms, const char *why)
 {
     char line[LINE_BYTES];
     int length;

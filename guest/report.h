@@ -17,10 +17,10 @@ void zr_log(enum zr_priority priority, const char *format, ...)
 
 // Makes the file of the state, or empties it; it is "starting" then.  Before memory is locked.  0
 // or -errno.
-int zr_state_open(const char *path);
+int zr_report_open(const char *path);
 
 // "PID WORD SECONDS WHY": since when, by the clock of /proc/uptime, and a few words or "".  Does
 // nothing when there is no file.
-void zr_state_set(const char *word, int64_t since_ms, const char *why);
+void zr_report_state(const char *word, int64_t since_ms, const char *why);
 
 #endif

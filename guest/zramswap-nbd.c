@@ -143,7 +143,7 @@ static void await_signals(void)
 static int fail(const char *what, const char *why)
 {
     zr_log(ZR_LOG_ERROR, "%s: %s", what, why);
-    zr_state_set("failed", 0, why);
+    zr_report_state("failed", 0, why);
     return EXIT_FAILURE;
 }
 
@@ -166,12 +166,12 @@ static int attach(const struct arguments *a)
     int error;
 
     if (a->state) {
-        error = zr_state_open(a->state);
+        error = zr_report_open(a->state);
         if (error) {
             return fail(a->state, strerrordesc_np(-error));
         }
     }
-    error = zr_server_find(&reconnector.server, a->host, a->port, a->export_name);
+    error = zr_remote_find(&reconnector.server, a->host, a->port, a->export_name);
     if (error) {
         return fail(a->host, gai_strerror(error));
     }
@@ -197,7 +197,7 @@ static int attach(const struct arguments *a)
     if (error == -EINTR) {
         zr_log(ZR_LOG_INFO, "ends; the device stays as it is, and is not connected again");
     }
-    zr_state_set("ended", 0, "");
+    zr_report_state("ended", 0, "");
     return EXIT_SUCCESS;
 }
 

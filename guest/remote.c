@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
-#include "server.h"
+#include "remote.h"
 #include "negotiate.h"
 #include "transfer.h"
 
@@ -17,7 +17,7 @@ enum { CONNECT_MS = 1000 };
 // A server that is being started has its connections waiting.
 enum { ANSWER_MS = 10 * 1000 };
 
-int zr_server_find(struct zr_server *server, const char *host, const char *port,
+int zr_remote_find(struct zr_remote *remote, const char *host, const char *port,
                    const char *export_name)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
@@ -27,11 +27,11 @@ int zr_server_find(struct zr_server *server, const char *host, const char *port,
     if (error) {
         return error;
     }
-    *server = (struct zr_server){.host = host, .port = port, .export_name = export_name};
+    *remote = (struct zr_remote){.host = host, .port = port, .export_name = export_name};
     for (struct addrinfo *address = found; address; address = address->ai_next) {
-        if (server->nr_addresses < ZR_MAX_ADDRESSES) {
-            memcpy(&server->addresses[server->nr_addresses], address->ai_addr, address->ai_addrlen);
-            server->lengths[server->nr_addresses++] = address->ai_addrlen;
+        if (remote->nr_addresses < ZR_MAX_ADDRESSES) {
+            memcpy(&remote->addresses[remote->nr_addresses], address->ai_addr, address->ai_addrlen);
+            remote->lengths[remote->nr_addresses++] = address->ai_addrlen;
         }
     }
     freeaddrinfo(found);
@@ -77,14 +77,14 @@ static int connect_to(const struct sockaddr_storage *address, socklen_t length)
     return connecting;
 }
 
-int zr_server_connect(const struct zr_server *server, struct zr_export *export)
+int zr_remote_connect(const struct zr_remote *remote, struct zr_export *export)
 {
     int result = -EADDRNOTAVAIL;
 
-    for (size_t i = 0; i < server->nr_addresses; i++) {
-        result = connect_to(&server->addresses[i], server->lengths[i]);
+    for (size_t i = 0; i < remote->nr_addresses; i++) {
+        result = connect_to(&remote->addresses[i], remote->lengths[i]);
         if (result >= 0) {
-            int error = zr_negotiate(result, server->export_name, zr_now_ms() + ANSWER_MS, export);
+            int error = zr_negotiate(result, remote->export_name, zr_now_ms() + ANSWER_MS, export);
 
             if (error == 0) {
                 break;
