@@ -49,6 +49,7 @@ struct connection {
 static struct zr_config config;
 static struct zr_server server;
 static char *store_path, *state_path; // absolute
+static bool is_serving;               // in the process that the clients are connected to
 
 static int zramswap_config(const char *key, const char *value)
 {
@@ -185,6 +186,9 @@ static void reset(struct proc_setting *setting)
 // What is only for the server ends there.
 static void forked_parent(void)
 {
+    if (is_serving) {
+        return; // a later fork: of this server, which goes on
+    }
     reset(&oom_score);
     reset(&core_filter);
     if (config.has_local_swap) {
@@ -291,6 +295,7 @@ static int zramswap_after_fork(void)
 {
     int rc = lock_memory() < 0 || hide_memory() < 0 ? -1 : 0;
 
+    is_serving = true;
     close_setting(&oom_score);
     close_setting(&core_filter);
     if (rc == 0) {
