@@ -17,11 +17,11 @@
 #include "expect.h"
 #include "server.h"
 #include "stats.h"
+#include "tmpfs.h"
 
 #define DISK_BYTES (64 * MiB)
 #define NR_PAGES (DISK_BYTES / PAGE_BYTES)
 
-static char folder[] = "/dev/shm/zramswap-test-XXXXXX";
 static char state[64], store[64], other[64]; // "state=", "store=" and the path; another store
 static const char *parameters[6];
 static struct nbd_handle *nbd;
@@ -82,14 +82,6 @@ static void expect_told(void)
     if (!strstr(messages, "export '' is LOST"))
         FAIL("nobody is told: %s", messages);
     free(messages);
-}
-
-static void remove_files(void)
-{
-    unlink(state + strlen("state="));
-    unlink(store + strlen("store="));
-    unlink(other);
-    rmdir(folder);
 }
 
 static void test_without_store(void)
@@ -197,8 +189,8 @@ static void test_other_state(void)
 
 int main(void)
 {
-    SYSTEM_OK(mkdtemp(folder) ? 0 : -1);
-    atexit(remove_files);
+    const char *folder = tmpfs_folder(256 * MiB);
+
     snprintf(state, sizeof state, "state=%s/state", folder);
     snprintf(store, sizeof store, "store=%s/store", folder);
     snprintf(other, sizeof other, "%s/other", folder);

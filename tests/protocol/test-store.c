@@ -4,13 +4,9 @@
 // store=FILE: a server that is killed and started again has all that it had, with other parameters
 // too; it refuses what does not fit; and a tmpfs that is full is ENOSPC, not the server's end.
 
-#include <linux/magic.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,31 +14,12 @@
 #include "server.h"
 #include "shadow.h"
 #include "stats.h"
+#include "tmpfs.h"
 
-#define FOLDER "/dev/shm"
-
-static char folder[] = FOLDER "/zramswap-test-XXXXXX";
+static const char *folder;
 static char store[60]; // the parameter
 static const char *const path = store + sizeof "store=" - 1;
 static struct shadow a, b;
-
-static void clean_up(void)
-{
-    umount2(folder, MNT_DETACH);
-    unlink(path);
-    rmdir(folder);
-}
-
-static void make_folder(void)
-{
-    struct statfs stat;
-
-    if (statfs(FOLDER, &stat) < 0 || stat.f_type != TMPFS_MAGIC)
-        SKIP("%s is no tmpfs", FOLDER);
-    EXPECT(mkdtemp(folder));
-    atexit(clean_up);
-    sprintf(store, "store=%s/store", folder);
-}
 
 // The log has one line about the store.
 static void expect_line(const char *words)
@@ -155,7 +132,7 @@ static void test_background(void)
 static void test_run(void)
 {
     const char *preload = getenv("NBDKIT_PRELOAD");
-    char *output, file[sizeof folder + 4];
+    char *output, file[sizeof store];
     int status;
 
     if (preload && strstr(preload, "libtsan")) {
@@ -250,19 +227,13 @@ static void test_refusals(void)
     SYSTEM_OK(unlink(foreign + 6));
 }
 
-// A tmpfs of 24 MiB, seen by this process and its children only.
-static bool try_mount_small(void)
-{
-    return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("tmpfs", folder, "tmpfs", 0, "size=24M,mode=0700") == 0;
-}
-
 static void test_full_tmpfs(void)
 {
     static uint8_t page[PAGE_BYTES];
     uint64_t offset = 0, nr_refused = 0;
 
-    if (!try_mount_small()) {
+    SYSTEM_OK(unlink(path));
+    if (!tmpfs_try_set_room(24 * MiB)) {
         printf("not tried: a tmpfs that is full (needs root)\n");
         return;
     }
@@ -294,13 +265,13 @@ static void test_full_tmpfs(void)
     shadow_write(&a, 0, 8 * MiB, CONTENT_RANDOM, 0);
     shadow_compare_all(&a);
     kill_server();
-    umount(folder);
 }
 
 int main(void)
 {
     random_start();
-    make_folder();
+    folder = tmpfs_folder(512 * MiB);
+    sprintf(store, "store=%s/store", folder);
     setenv("PLUGIN", plugin_path(), 1);
     setenv("STORE", store, 1);
     test_kills();

@@ -38,6 +38,19 @@ static void start(void)
     ck_assert_msg(zr_state_init(&state, path, why) == 0, "%s", why);
 }
 
+// A new folder and a new state in it, for a test.
+static void begin(void)
+{
+    make_folder();
+    start();
+}
+
+static void end(void)
+{
+    zr_state_fini(&state);
+    remove_folder();
+}
+
 // As after a kill: nothing is done at the end.
 static void restart(void)
 {
@@ -55,8 +68,7 @@ static void append_text(const char *text)
 
 START_TEST(what_was_noted_is_found_by_name_and_uuid)
 {
-    make_folder();
-    start();
+    begin();
     ck_assert_int_eq(zr_state_find(&state, "vm1", first_uuid), ZR_EXPORT_UNUSED);
     ck_assert_int_eq(zr_state_note(&state, "vm1", first_uuid), 0);
     ck_assert_int_eq(zr_state_note(&state, "", other_uuid), 0);
@@ -66,15 +78,13 @@ START_TEST(what_was_noted_is_found_by_name_and_uuid)
     ck_assert_int_eq(zr_state_find(&state, "", other_uuid), ZR_EXPORT_IN_USE);
     ck_assert_int_eq(zr_state_find(&state, "vm", first_uuid), ZR_EXPORT_UNUSED);
     ck_assert_int_eq(zr_state_find(&state, "1", first_uuid), ZR_EXPORT_UNUSED);
-    zr_state_fini(&state);
-    remove_folder();
+    end();
 }
 END_TEST
 
 START_TEST(the_last_line_of_a_name_counts)
 {
-    make_folder();
-    start();
+    begin();
     ck_assert_int_eq(zr_state_note(&state, "vm1", first_uuid), 0);
     ck_assert_int_eq(zr_state_note(&state, "vm1", other_uuid), 0);
     ck_assert_int_eq(zr_state_note(&state, "vm2", first_uuid), 0);
@@ -83,8 +93,7 @@ START_TEST(the_last_line_of_a_name_counts)
     ck_assert_int_eq(zr_state_find(&state, "vm1", first_uuid), ZR_EXPORT_IS_LOST);
     ck_assert_int_eq(zr_state_find(&state, "vm1", other_uuid), ZR_EXPORT_IN_USE);
     ck_assert_int_eq(zr_state_find(&state, "vm2", other_uuid), ZR_EXPORT_UNUSED);
-    zr_state_fini(&state);
-    remove_folder();
+    end();
 }
 END_TEST
 
@@ -146,19 +155,16 @@ START_TEST(a_second_server_is_refused)
 {
     struct zr_state second;
 
-    make_folder();
-    start();
+    begin();
     ck_assert_int_eq(zr_state_init(&second, path, why), -EBUSY);
     ck_assert_msg(strstr(why, "another server"), "%s", why);
-    zr_state_fini(&state);
-    remove_folder();
+    end();
 }
 END_TEST
 
 START_TEST(a_note_that_is_not_on_the_disk_is_an_error)
 {
-    make_folder();
-    start();
+    begin();
     ck_assert_int_eq(zr_state_note(&state, "vm1", first_uuid), 0);
     close(state.fd);
     state.fd = open("/dev/full", O_RDWR);
@@ -167,8 +173,7 @@ START_TEST(a_note_that_is_not_on_the_disk_is_an_error)
     start();
     ck_assert_int_eq(zr_state_find(&state, "vm1", first_uuid), ZR_EXPORT_IN_USE);
     ck_assert_int_eq(zr_state_find(&state, "vm2", first_uuid), ZR_EXPORT_UNUSED);
-    zr_state_fini(&state);
-    remove_folder();
+    end();
 }
 END_TEST
 
