@@ -21,17 +21,23 @@ static int set_size(int fd, size_t bytes)
     return ftruncate(fd, (off_t)bytes);
 }
 
-// Maps what the arena says, once its file is there.
-static int reserve(struct zr_arena *arena)
+// Maps what the arena says, if making its file ready gave rc 0.  Undoes all if anything failed.
+static int reserve(struct zr_arena *arena, int rc)
 {
     int flags = MAP_NORESERVE | (arena->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
 
-    arena->base =
-        mmap(NULL, arena->reserved_bytes, PROT_NONE, flags, arena->fd, (off_t)arena->file_offset);
-    if (arena->base == MAP_FAILED) {
-        return -errno;
+    if (rc == 0) {
+        arena->base = mmap(NULL, arena->reserved_bytes, PROT_NONE, flags, arena->fd,
+                           (off_t)arena->file_offset);
+        rc = arena->base == MAP_FAILED ||
+                     madvise(arena->base, arena->reserved_bytes, MADV_DONTDUMP) < 0
+                 ? -errno
+                 : 0;
     }
-    return madvise(arena->base, arena->reserved_bytes, MADV_DONTDUMP) < 0 ? -errno : 0;
+    if (rc < 0) {
+        zr_arena_fini(arena);
+    }
+    return rc;
 }
 
 int zr_arena_init(struct zr_arena *arena, enum zr_arena_kind kind, size_t reserve_bytes)
@@ -47,13 +53,7 @@ int zr_arena_init(struct zr_arena *arena, enum zr_arena_kind kind, size_t reserv
             rc = -errno;
         }
     }
-    if (rc == 0) {
-        rc = reserve(arena);
-    }
-    if (rc < 0) {
-        zr_arena_fini(arena);
-    }
-    return rc;
+    return reserve(arena, rc);
 }
 
 int zr_arena_init_file(struct zr_arena *arena, int fd, uint64_t file_offset, size_t reserve_bytes)
@@ -70,13 +70,7 @@ int zr_arena_init_file(struct zr_arena *arena, int fd, uint64_t file_offset, siz
                                  set_size(fd, file_offset + reserve_bytes) < 0)) {
         rc = -errno;
     }
-    if (rc == 0) {
-        rc = reserve(arena);
-    }
-    if (rc < 0) {
-        zr_arena_fini(arena);
-    }
-    return rc;
+    return reserve(arena, rc);
 }
 
 void zr_arena_fini(struct zr_arena *arena)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,16 +72,11 @@ static int check_folder(const char *path, int folder, char *why)
 // The folder of the file, open; else -errno.
 static int open_folder(const char *path, char *why)
 {
-    const char *slash = strrchr(path, '/');
-    size_t bytes = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
-    char *name = slash ? strndup(path, bytes) : strdup(".");
-    int folder = name ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    int rc = folder;
+    char *copy = strdup(path);
+    int folder = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int rc = folder < 0 ? refuse_errno(path, "folder", why) : folder;
 
-    if (folder < 0) {
-        rc = refuse_errno(path, "folder", why);
-    }
-    free(name);
+    free(copy);
     return rc;
 }
 
@@ -144,12 +140,35 @@ static int lock_file(const char *path, int fd, char *why)
                   : refuse(path, -EBUSY, why, "lock: another process has this store open");
 }
 
+// What every store of this format has alike.
+static int check_sizes(const char *path, const struct zr_superblock *header,
+                       const struct zr_superblock *ours, char *why)
+{
+    const struct {
+        const char *name;
+        uint64_t is, must_be;
+    } fields[] = {
+        {"page size", header->os_page_bytes, ours->os_page_bytes},
+        {"span size", header->span_bytes, ours->span_bytes},
+        {"record size", header->record_bytes, ours->record_bytes},
+        {"data offset", header->data_offset, ours->data_offset},
+        {"size classes", header->classes_crc, ours->classes_crc},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (fields[i].is != fields[i].must_be) {
+            return refuse(path, -EINVAL, why, "%s: %llu, this server has %llu", fields[i].name,
+                          (unsigned long long)fields[i].is, (unsigned long long)fields[i].must_be);
+        }
+    }
+    return 0;
+}
+
 static int check_header(const char *path, const struct zr_superblock *header, char *why)
 {
     struct zr_superblock ours;
-    unsigned i;
 
-    zr_superblock_init(&ours);
     if (header->features & ~ZR_FEATURES_KNOWN) {
         return refuse(path, -EINVAL, why, "features: %#x, of which this server knows %#x",
                       header->features, ZR_FEATURES_KNOWN);
@@ -158,27 +177,8 @@ static int check_header(const char *path, const struct zr_superblock *header, ch
         return refuse(path, -EINVAL, why, "arena size: %llu, more than a handle can say",
                       (unsigned long long)header->arena_bytes);
     }
-    {
-        const struct {
-            const char *name;
-            uint64_t is, must_be;
-        } fields[] = {
-            {"page size", header->os_page_bytes, ours.os_page_bytes},
-            {"span size", header->span_bytes, ours.span_bytes},
-            {"record size", header->record_bytes, ours.record_bytes},
-            {"data offset", header->data_offset, ours.data_offset},
-            {"size classes", header->classes_crc, ours.classes_crc},
-        };
-
-        for (i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-            if (fields[i].is != fields[i].must_be) {
-                return refuse(path, -EINVAL, why, "%s: %llu, this server has %llu", fields[i].name,
-                              (unsigned long long)fields[i].is,
-                              (unsigned long long)fields[i].must_be);
-            }
-        }
-    }
-    return 0;
+    zr_superblock_init(&ours);
+    return check_sizes(path, header, &ours, why);
 }
 
 static uint64_t region_bytes(uint64_t nr_root_entries)
@@ -213,16 +213,14 @@ static bool is_sound_record(const struct zr_export_record *record)
            record->root_offset <= ZR_DATA_OFFSET - region_bytes(record->nr_root_entries);
 }
 
-static bool has_name(const struct zr_export_record *records, uint32_t nr, const char *name)
+// The first of these that has the name; nr if none has.
+static uint32_t find(const struct zr_export_record *records, uint32_t nr, const char *name)
 {
     uint32_t i;
 
-    for (i = 0; i < nr; i++) {
-        if (strcmp(records[i].name, name) == 0) {
-            return true;
-        }
+    for (i = 0; i < nr && strcmp(records[i].name, name) != 0; i++) {
     }
-    return false;
+    return i;
 }
 
 // What no server would have written, though its crc is right.
@@ -232,7 +230,7 @@ static int check_records(const char *path, const struct zr_superblock *header,
     uint32_t i;
 
     for (i = 0; i < header->nr_exports; i++) {
-        if (!is_sound_record(&records[i]) || has_name(records, i, records[i].name) ||
+        if (!is_sound_record(&records[i]) || find(records, i, records[i].name) < i ||
             overlapping(records, i, records[i].root_offset,
                         region_bytes(records[i].nr_root_entries))) {
             return refuse(path, -EINVAL, why, "export %u: its record is damaged", i);
@@ -442,14 +440,9 @@ void zr_store_file_close(struct zr_store_file *store)
 
 struct zr_export_record *zr_store_file_find(struct zr_store_file *store, const char *name)
 {
-    uint32_t i;
+    uint32_t i = find(store->records, store->header.nr_exports, name);
 
-    for (i = 0; i < store->header.nr_exports; i++) {
-        if (strcmp(store->records[i].name, name) == 0) {
-            return &store->records[i];
-        }
-    }
-    return NULL;
+    return i < store->header.nr_exports ? &store->records[i] : NULL;
 }
 
 // A region of zeros that has memory, for a root.

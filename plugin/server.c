@@ -136,21 +136,8 @@ static int init_device(struct zr_server *server, const struct zr_export_config *
     return rc;
 }
 
-static bool is_served(const struct zr_server_config *config, const char *name)
-{
-    size_t i;
-
-    for (i = 0; i < config->nr_exports; i++) {
-        if (strcmp(config->exports[i].name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// Those of the store that the command line does not name: compaction must find their objects.
-static int init_kept_devices(struct zr_server *server, const struct zr_server_config *config,
-                             const uint64_t *stored_bytes)
+// Those of the store that are not served: compaction must find their objects.
+static int init_kept_devices(struct zr_server *server, const uint64_t *stored_bytes)
 {
     uint32_t i;
     int rc = 0;
@@ -163,7 +150,7 @@ static int init_kept_devices(struct zr_server *server, const struct zr_server_co
             .limit_bytes = record->limit_bytes,
         };
 
-        if (!is_served(config, record->name)) {
+        if (!zr_server_find(server, record->name)) {
             rc = init_device(server, &kept, stored_bytes);
         }
     }
@@ -190,7 +177,7 @@ static int init_devices(struct zr_server *server, const struct zr_server_config 
         rc = init_device(server, &config->exports[i], stored_bytes);
     }
     server->nr_served = server->nr_devices;
-    return rc < 0 ? rc : init_kept_devices(server, config, stored_bytes);
+    return rc < 0 ? rc : init_kept_devices(server, stored_bytes);
 }
 
 static void fini_devices(struct zr_server *server)
@@ -238,6 +225,7 @@ static int lose_missing(struct zr_server *server, const struct zr_server_config 
 
 static int init_state(struct zr_server *server, const struct zr_server_config *config, char *why)
 {
+    static const uint8_t any[ZR_STATE_UUID_BYTES];
     int rc = zr_state_init(&server->state, config->state, why);
     size_t i;
 
@@ -245,7 +233,10 @@ static int init_state(struct zr_server *server, const struct zr_server_config *c
         return rc;
     }
     for (i = 0; i < config->nr_drops && rc == 0; i++) {
-        rc = zr_state_drop(&server->state, config->drops[i]);
+        // Once: the next start may have the same command line.
+        if (zr_state_find(&server->state, config->drops[i], any) != ZR_EXPORT_UNUSED) {
+            rc = zr_state_drop(&server->state, config->drops[i]);
+        }
     }
     if (rc < 0) {
         snprintf(why, ZR_STORE_WHY_BYTES, "state=%.200s: cannot write: %s", config->state,
@@ -355,35 +346,40 @@ static uint64_t limit_of(const struct zr_server_config *config)
                                                                         : limit_bytes;
 }
 
+// Opens it, as the command line wants it.
+static int open_store(struct zr_server *server, const struct zr_server_config *config, char *why)
+{
+    int rc = zr_store_file_open(&server->store, config->store, why);
+
+    if (rc < 0) {
+        return rc;
+    }
+    server->has_store = true;
+    rc = fit_store(server, config, why);
+    if (rc < 0) {
+        zr_store_file_close(&server->store);
+    }
+    return rc;
+}
+
 int zr_server_init_why(struct zr_server *server, const struct zr_server_config *config, char *why)
 {
     const uint64_t limit_bytes = limit_of(config);
-    int rc = 0;
+    int rc;
 
     why[0] = '\0';
     *server = (struct zr_server){.start_ns = zr_worker_now_ns()};
-    if (config->store) {
-        rc = zr_store_file_open(&server->store, config->store, why);
-        if (rc < 0) {
-            return rc;
-        }
-        server->has_store = true;
-        rc = fit_store(server, config, why);
-    }
-    if (rc == 0) {
-        rc = zr_pool_init(&server->pool, limit_bytes, server->has_store ? &server->store : NULL);
-        if (rc == 0) {
-            rc = init_above_pool(server, config, limit_bytes, why);
-            if (rc < 0) {
-                zr_pool_fini(&server->pool);
-            }
-        }
-    }
+    rc = config->store ? open_store(server, config, why) : 0;
     if (rc < 0) {
-        if (server->has_store) {
-            zr_store_file_close(&server->store);
-        }
         return rc;
+    }
+    rc = zr_pool_init(&server->pool, limit_bytes, server->has_store ? &server->store : NULL);
+    if (rc < 0) {
+        goto error_store;
+    }
+    rc = init_above_pool(server, config, limit_bytes, why);
+    if (rc < 0) {
+        goto error_pool;
     }
     if (server->has_store) {
         zr_store_file_set_holder(&server->store);
@@ -392,6 +388,14 @@ int zr_server_init_why(struct zr_server *server, const struct zr_server_config *
                       server->nr_devices);
     zr_ager_init(&server->ager, server->tables, server->nr_devices);
     return 0;
+
+error_pool:
+    zr_pool_fini(&server->pool);
+error_store:
+    if (server->has_store) {
+        zr_store_file_close(&server->store);
+    }
+    return rc;
 }
 
 int zr_server_init(struct zr_server *server, const struct zr_server_config *config)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,7 @@
 
 #define FIRST_LINE "zramswap-state 1\n"
 #define MAX_BYTES (16 << 20) // some 50 000 lines of the longest names
-#define UUID_TEXT_BYTES ((size_t)2 * ZR_STATE_UUID_BYTES)
-#define MAX_LINE_BYTES (UUID_TEXT_BYTES + 1 + 255 + 2)
+#define MAX_LINE_BYTES (ZR_STATE_UUID_TEXT_BYTES + 1 + 255 + 1)
 
 static int refuse(const char *path, const char *what, int error, char *why)
 {
@@ -44,15 +44,14 @@ static int append(struct zr_state *state, const char *line, size_t bytes)
 // A new file's name must be on the disk, too.
 static int sync_folder(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    char *copy = strdup(path);
+    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     int rc = fd < 0 || fsync(fd) < 0 ? -errno : 0;
 
     if (fd >= 0) {
         close(fd);
     }
-    free(folder);
+    free(copy);
     return rc;
 }
 
@@ -144,7 +143,7 @@ void zr_state_fini(struct zr_state *state)
     pthread_mutex_destroy(&state->lock);
 }
 
-static void print_uuid(const uint8_t *uuid, char text[UUID_TEXT_BYTES + 1])
+void zr_state_print_uuid(const uint8_t *uuid, char text[ZR_STATE_UUID_TEXT_BYTES])
 {
     size_t i;
 
@@ -172,13 +171,13 @@ enum zr_export_use zr_state_find(const struct zr_state *state, const char *name,
                                  const uint8_t *uuid)
 {
     const char *found = find_last(state, name);
-    char text[UUID_TEXT_BYTES + 1];
+    char text[ZR_STATE_UUID_TEXT_BYTES];
 
     if (!found || *found == '-') {
         return ZR_EXPORT_UNUSED;
     }
-    print_uuid(uuid, text);
-    return strncmp(found, text, UUID_TEXT_BYTES) == 0 ? ZR_EXPORT_IN_USE : ZR_EXPORT_IS_LOST;
+    zr_state_print_uuid(uuid, text);
+    return strncmp(found, text, strlen(text)) == 0 ? ZR_EXPORT_IN_USE : ZR_EXPORT_IS_LOST;
 }
 
 static int note(struct zr_state *state, const char *what, const char *name)
@@ -197,9 +196,9 @@ static int note(struct zr_state *state, const char *what, const char *name)
 
 int zr_state_note(struct zr_state *state, const char *name, const uint8_t *uuid)
 {
-    char text[UUID_TEXT_BYTES + 1];
+    char text[ZR_STATE_UUID_TEXT_BYTES];
 
-    print_uuid(uuid, text);
+    zr_state_print_uuid(uuid, text);
     return note(state, text, name);
 }
 

@@ -33,6 +33,11 @@ struct zr_state {
 int zr_state_init(struct zr_state *state, const char *path, char *why);
 void zr_state_fini(struct zr_state *state);
 
+#define ZR_STATE_UUID_TEXT_BYTES ((size_t)2 * ZR_STATE_UUID_BYTES + 1)
+
+// In hexadecimal digits, ended by a 0.
+void zr_state_print_uuid(const uint8_t *uuid, char text[ZR_STATE_UUID_TEXT_BYTES]);
+
 enum zr_export_use {
     ZR_EXPORT_UNUSED,
     ZR_EXPORT_IN_USE,

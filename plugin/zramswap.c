@@ -51,13 +51,19 @@ static struct zr_server server;
 static char *store_path, *state_path; // absolute
 static bool is_serving;               // in the process that the clients are connected to
 
+// Where a path is kept; NULL if the parameter is none.
+static char **path_of(const char *key)
+{
+    if (strcmp(key, "store") == 0) {
+        return &store_path;
+    }
+    return strcmp(key, "state") == 0 ? &state_path : NULL;
+}
+
 static int zramswap_config(const char *key, const char *value)
 {
+    char **path = path_of(key);
     char why[ZR_CONFIG_WHY_BYTES];
-
-    char **path = strcmp(key, "store") == 0   ? &store_path
-                  : strcmp(key, "state") == 0 ? &state_path
-                                              : NULL;
 
     if (path && value[0] != '\0') {
         free(*path);
@@ -246,7 +252,6 @@ static void log_recovery(void)
     }
 }
 
-// Before the fork, so that the user sees what fails; the threads come after it.
 static void log_lost(void)
 {
     size_t i;
@@ -261,6 +266,7 @@ static void log_lost(void)
     }
 }
 
+// Before the fork, so that the user sees what fails; the threads come after it.
 static int zramswap_get_ready(void)
 {
     char why[ZR_STORE_WHY_BYTES];
@@ -441,15 +447,12 @@ static void zramswap_close(void *handle)
 // With the uuid, by which a client that comes back knows whether its content is still there.
 static const char *describe_device(const struct zr_device *device)
 {
-    const uint8_t *uuid = zr_server_identity(&server, device)->uuid;
-    char text[2 * ZR_STATE_UUID_BYTES + 5];
-    size_t i, bytes = 0;
+    char uuid[ZR_STATE_UUID_TEXT_BYTES];
 
-    for (i = 0; i < ZR_STATE_UUID_BYTES; i++) {
-        bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, "%s%02x",
-                                  i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-    }
-    return nbdkit_printf_intern("compressed swap (%s) uuid=%s", device->codec->ops->name, text);
+    zr_state_print_uuid(zr_server_identity(&server, device)->uuid, uuid);
+    return nbdkit_printf_intern("compressed swap (%s) uuid=%.8s-%.4s-%.4s-%.4s-%s",
+                                device->codec->ops->name, uuid, uuid + 8, uuid + 12, uuid + 16,
+                                uuid + 20);
 }
 
 static const char *zramswap_export_description(void *handle)

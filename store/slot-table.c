@@ -85,18 +85,25 @@ static _Atomic uint64_t *leaf_entry(const struct zr_slot_table *table, uint64_t 
     return directory ? &directory[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS] : NULL;
 }
 
-_Atomic uint64_t *zr_slot_table_leaf(const struct zr_slot_table *table, uint64_t slot)
+// The lowest entry that stands for a slot, and how many slots it stands for: that of its leaf, or
+// of the root where there is no directory.
+static uint64_t lowest_entry(const struct zr_slot_table *table, uint64_t slot, uint64_t *nr_slots)
 {
     uint64_t entry = atomic_load_explicit(root_entry(table, slot), memory_order_acquire);
     const _Atomic uint64_t *directory = chunk_of(table, entry);
 
-    if (directory) {
-        entry = atomic_load_explicit(&directory[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS],
-                                     memory_order_acquire);
-    }
-    return is_lost(entry) ? (_Atomic uint64_t *)(uintptr_t)lost_leaf
-           : directory    ? chunk_of(table, entry)
-                          : NULL;
+    *nr_slots = directory ? ZR_LEAF_SLOTS : DIRECTORY_SLOTS;
+    return directory ? atomic_load_explicit(&directory[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS],
+                                            memory_order_acquire)
+                     : entry;
+}
+
+_Atomic uint64_t *zr_slot_table_leaf(const struct zr_slot_table *table, uint64_t slot)
+{
+    uint64_t nr_slots;
+    uint64_t entry = lowest_entry(table, slot, &nr_slots);
+
+    return is_lost(entry) ? (_Atomic uint64_t *)(uintptr_t)lost_leaf : chunk_of(table, entry);
 }
 
 // The chunk that an entry refers to, made if there is none; NULL without memory for it.
@@ -137,15 +144,9 @@ static uint64_t find_next(const struct zr_slot_table *table, uint64_t slot, uint
                           bool with_lost)
 {
     while (slot < end) {
-        uint64_t entry = atomic_load_explicit(root_entry(table, slot), memory_order_acquire);
-        const _Atomic uint64_t *directory = chunk_of(table, entry);
-        uint64_t stride = DIRECTORY_SLOTS;
+        uint64_t stride;
+        uint64_t entry = lowest_entry(table, slot, &stride);
 
-        if (directory) {
-            stride = ZR_LEAF_SLOTS;
-            entry = atomic_load_explicit(&directory[slot / ZR_LEAF_SLOTS % ZR_CHUNK_WORDS],
-                                         memory_order_acquire);
-        }
         if (is_lost(entry) ? with_lost : entry != 0) {
             return slot;
         }

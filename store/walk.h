@@ -19,10 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Returns what is to take the place of word, which is not empty: word itself if nothing is.  An
-// A lost word stays as it is.  An
-// object that it makes for that, no longer than the old one, is the walk's from then on.  Inside
-// the read-side section in which word was loaded.
+// Returns what is to take the place of word, which is not empty: word itself if nothing is, and
+// always if it is lost.  An object that it makes for that, no longer than the old one, is the
+// walk's from then on.  Inside the read-side section in which word was loaded.
 typedef uint64_t (*zr_visit)(void *opaque, struct zr_slot_table *table, uint64_t slot,
                              uint64_t word);
 
