@@ -109,12 +109,13 @@ static void test_restart(const char *codec, uint64_t gib)
     unlink(store);
 }
 
+static const struct load fill_beside = {"fill", LOAD_WRITE, 128u << 10, .length = BESIDE_BYTES,
+                                        .is_sequential = true};
+
 // One load on both servers, in turns; and the ratio of the turns of a round.
 static void run_beside(const struct load *load, unsigned depth, struct server *const *servers,
                        struct nbd_handle *const *connections)
 {
-    static const struct load fill = {"fill", LOAD_WRITE, 128u << 10, .length = BESIDE_BYTES,
-                                     .is_sequential = true};
     static const char *const subjects[] = {"without a store", "with a store"};
     const unsigned nr_rounds = bench_nr_rounds(NR_ROUNDS);
     double requests_per_s[2];
@@ -140,7 +141,7 @@ static void run_beside(const struct load *load, unsigned depth, struct server *c
             struct turn result;
 
             if (load->kind == LOAD_TRIM) {
-                load_store(&fill, connections[nr]);
+                load_store(&fill_beside, connections[nr]);
             }
             result = load_turn(servers[nr], &stream, 1, 1);
             requests_per_s[nr] = result.requests_per_s;
@@ -172,9 +173,7 @@ static void test_beside(void)
 
     for (i = 0; i < 2; i++) {
         connections[i] = load_connect(servers[i], "");
-        load_store(&(struct load){"fill", LOAD_WRITE, 128u << 10, .length = BESIDE_BYTES,
-                                  .is_sequential = true},
-                   connections[i]);
+        load_store(&fill_beside, connections[i]);
     }
     for (i = 0; i < sizeof loads / sizeof *loads; i++) {
         run_beside(&loads[i], loads[i].bytes > 4096 ? 1 : 16, servers, connections);
