@@ -370,6 +370,14 @@ static void make_parameters(struct parameters *parameters, uint64_t limit_bytes)
     add(parameters, "export=overlap:%" PRIu64, OVERLAP_BYTES);
 }
 
+// What is left of a line that the kill came into: nbdkit writes one in pieces.
+static bool is_cut(const char *line, const char *whole)
+{
+    size_t length = strlen(line);
+
+    return strncmp(line, whole, length < strlen(whole) ? length : strlen(whole)) == 0;
+}
+
 // What the server said is what it found, of which nothing was lost, or that it had no memory for a
 // request.
 static void take_messages(void)
@@ -381,6 +389,9 @@ static void take_messages(void)
         bool is_expected = strstr(line, "recovered") ? strstr(line, " 0 lost;") != NULL
                                                      : strstr(line, strerror(ENOSPC)) != NULL;
 
+        if (!rest && (is_cut(line, "nbdkit: zramswap[") || is_cut(line, "zramswap: store "))) {
+            continue; // also the nothing behind the last line
+        }
         if (*line && !is_expected) {
             FAIL("the server says: %s\n%s", line, rest ? rest : "");
         }

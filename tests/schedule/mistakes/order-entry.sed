@@ -2,4 +2,4 @@
 # Copyright the zramswap authors
 # file: store/slot-table.c
 # A leaf's entry is loaded without acquire.
-/^_Atomic uint64_t \*zr_slot_table_leaf/,/^}/s/memory_order_acquire/memory_order_relaxed/
+/^static uint64_t lowest_entry/,/^}/s/memory_order_acquire/memory_order_relaxed/
