@@ -319,10 +319,7 @@ int main(void)
         usleep(QUIET_US);
     while (check_messages());
     has_passed = true;
-    if (server_is_instrumented())
-        server_kill();
-    else
-        server_stop();
+    server_stop();
     printf("%lu bursts, %llu handshakes, %llu requests\n", nr_bursts,
            (unsigned long long)nr_handshakes, (unsigned long long)nr_requests);
 }

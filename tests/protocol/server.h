@@ -62,10 +62,7 @@ struct nbd_handle *server_try_connect(const char *export_name);
 // A connected socket on which nothing was said yet. The caller closes it.
 int server_connect_raw(void);
 
-// Ends the server at once, which must not have ended by itself. Also for where a sanitizer keeps it
-// from ending by itself: instrumented, nbdkit 1.32 hangs in its very last exit handler, long after
-// the plugin has gone, if it has logged an error (the locale's lock, in a destructor of
-// libp11-kit).
+// Ends the server at once, which must not have ended by itself.
 void server_kill(void);
 
 // Starts a server and kills it so long after, wherever in its start it is by then. False if it had

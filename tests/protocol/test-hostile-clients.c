@@ -55,13 +55,9 @@ static void serve_beside(const struct hostile *hostile)
 
     // nbdkit waits for the clients that are there when it ends, so this one must go first.
     hostile_stop(pid);
-    if (server_is_instrumented()) {
-        server_kill();
-    } else {
-        status = server_end();
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-            FAIL("the server ended with wait status %#x:\n%s", status, server_take_messages());
-    }
+    status = server_end();
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        FAIL("the server ended with wait status %#x:\n%s", status, server_take_messages());
     messages = server_take_messages();
     if (strstr(messages, "Sanitizer"))
         FAIL("%s", messages);
