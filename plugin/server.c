@@ -176,8 +176,11 @@ static int init_devices(struct zr_server *server, const struct zr_server_config 
     for (i = 0; i < config->nr_exports && rc == 0; i++) {
         rc = init_device(server, &config->exports[i], stored_bytes);
     }
-    server->nr_served = server->nr_devices;
-    return rc < 0 ? rc : init_kept_devices(server, stored_bytes);
+    if (rc < 0) {
+        return rc;
+    }
+    server->nr_served = config->nr_exports;
+    return init_kept_devices(server, stored_bytes);
 }
 
 static void fini_devices(struct zr_server *server)
