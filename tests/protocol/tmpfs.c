@@ -13,6 +13,7 @@
 
 static char folder[40];
 static bool is_own;
+static pid_t owner; // of the folder: no child of the test
 
 static void remove_files(void)
 {
@@ -31,6 +32,9 @@ static void remove_files(void)
 
 static void remove_folder(void)
 {
+    if (getpid() != owner) {
+        return;
+    }
     if (is_own) {
         umount2(folder, MNT_DETACH); // a server may still be there
     } else {
@@ -61,6 +65,7 @@ const char *tmpfs_folder(uint64_t room_bytes)
     if (!mkdtemp(folder)) {
         SKIP("no folder for a store: mkdtemp: %s", strerror(errno));
     }
+    owner = getpid();
     atexit(remove_folder);
     if (is_own) {
         mount_with(0, room_bytes);

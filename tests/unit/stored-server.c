@@ -3,20 +3,18 @@
 #include "stored-server.h"
 
 #include "store/slot-counts.h"
+#include "tests/protocol/tmpfs.h"
 
 #include <errno.h>
-#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FOLDER "/dev/shm"
-#define SKIPPED 77
+#define ROOM_BYTES (UINT64_C(1) << 30)
 
 char store_path[64];
 char why[ZR_STORE_WHY_BYTES];
@@ -25,33 +23,9 @@ static char names[4][8] = {"a", "b", "c", ""};
 struct zr_export_config exports[4];
 struct zr_server_config config;
 
-static char folder[40];
-static pid_t owner; // of the folder: no test's child
-
-static void clean_up(void)
-{
-    if (getpid() == owner) {
-        unlink(store_path);
-        rmdir(folder);
-    }
-}
-
 void store_begin(void)
 {
-    struct statfs stat;
-
-    if (statfs(FOLDER, &stat) < 0 || stat.f_type != TMPFS_MAGIC) {
-        fprintf(stderr, "SKIPPED: " FOLDER " is no tmpfs\n");
-        exit(SKIPPED);
-    }
-    strcpy(folder, FOLDER "/zramswap-test-XXXXXX");
-    if (!mkdtemp(folder)) {
-        perror(folder);
-        exit(EXIT_FAILURE);
-    }
-    owner = getpid();
-    atexit(clean_up);
-    snprintf(store_path, sizeof store_path, "%s/store", folder);
+    snprintf(store_path, sizeof store_path, "%s/store", tmpfs_folder(ROOM_BYTES));
 }
 
 static void reset_config(void)
