@@ -82,18 +82,21 @@ static int recover(struct zr_server *server, uint64_t *stored_bytes)
     if (rc < 0) {
         return rc;
     }
-    for (i = 0; i < server->store.header.nr_exports; i++) {
+    for (i = 0; i < server->store.header.nr_exports && rc == 0; i++) {
         const struct zr_export_record *record = &server->store.records[i];
         uint64_t before = all->stored_bytes;
 
-        zr_recover(&server->pool, zr_store_file_root(&server->store, record),
-                   (record->size_bytes + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES, 1 + ZR_CHECKSUM_BYTES,
-                   all);
+        rc = zr_recover(&server->pool, zr_store_file_root(&server->store, record),
+                        (record->size_bytes + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES,
+                        1 + ZR_CHECKSUM_BYTES, all);
         stored_bytes[i] = all->stored_bytes - before;
     }
-    zr_pool_end_claims(&server->pool);
+    // Not after a walk that is not whole: what it did not find would be given back as free.
+    if (rc == 0) {
+        zr_pool_end_claims(&server->pool);
+    }
     server->recovery_ns = zr_worker_now_ns() - start_ns;
-    return 0;
+    return rc;
 }
 
 // ---- Devices
