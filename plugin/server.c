@@ -396,6 +396,10 @@ error_pool:
     zr_pool_fini(&server->pool);
 error_store:
     if (server->has_store) {
+        if (why[0] == '\0') {
+            snprintf(why, ZR_STORE_WHY_BYTES, "store=%.200s: cannot start with it: %s",
+                     config->store, strerrordesc_np(-rc));
+        }
         zr_store_file_close(&server->store);
     }
     return rc;
