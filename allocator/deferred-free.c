@@ -95,12 +95,11 @@ static bool try_put_spare(struct zr_deferred_free *deferred, zr_handle chunk)
     return put;
 }
 
-int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **result)
+int zr_deferred_free_create_bare(struct zr_pool *pool, struct zr_deferred_free **result)
 {
     struct zr_deferred_free *deferred = aligned_alloc(64, sizeof *deferred);
     size_t nr_places = pool->arena.reserved_bytes / ZR_CHUNK_BYTES;
     long nr_cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    zr_handle chunk;
     uint32_t i;
     int rc;
 
@@ -122,19 +121,39 @@ int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **resu
     pthread_mutex_init(&deferred->spare_lock, NULL);
     pthread_mutex_init(&deferred->slice_lock, NULL);
     pthread_cond_init(&deferred->slice_end, NULL);
-
-    while (rc == 0 && deferred->nr_spare < NR_SPARE) {
-        rc = zr_pool_alloc_chunk(pool, &chunk);
-        if (rc == 0) {
-            try_put_spare(deferred, chunk);
-        }
-    }
     if (rc < 0) {
         zr_deferred_free_destroy(deferred);
         return rc;
     }
     *result = deferred;
     return 0;
+}
+
+int zr_deferred_free_set_batches_aside(struct zr_deferred_free *deferred)
+{
+    zr_handle chunk;
+    int rc = 0;
+
+    while (rc == 0 && deferred->nr_spare < NR_SPARE) {
+        rc = zr_pool_alloc_chunk(deferred->pool, &chunk);
+        if (rc == 0) {
+            try_put_spare(deferred, chunk);
+        }
+    }
+    return rc;
+}
+
+int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **result)
+{
+    int rc = zr_deferred_free_create_bare(pool, result);
+
+    if (rc == 0) {
+        rc = zr_deferred_free_set_batches_aside(*result);
+        if (rc < 0) {
+            zr_deferred_free_destroy(*result);
+        }
+    }
+    return rc;
 }
 
 void zr_deferred_free_destroy(struct zr_deferred_free *deferred)

@@ -46,6 +46,11 @@ struct zr_deferred_free_stats {
 // Returns 0 or -errno; allocates, batches included.  The pool must outlive it.
 int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **deferred);
 
+// The same in two steps, for a pool that may not be written to yet.  What the first has made frees
+// nothing before the second has returned 0; if that fails, it may be called again.
+int zr_deferred_free_create_bare(struct zr_pool *pool, struct zr_deferred_free **deferred);
+int zr_deferred_free_set_batches_aside(struct zr_deferred_free *deferred);
+
 // Drains what is left.
 void zr_deferred_free_destroy(struct zr_deferred_free *deferred);
 

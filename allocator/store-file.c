@@ -39,23 +39,30 @@ static int refuse_errno(const char *path, const char *what, char *why)
     return refuse(path, rc, why, "%s: %s", what, strerrordesc_np(-rc));
 }
 
-static bool is_tmpfs(int fd)
+static int check_tmpfs(const char *path, int fd, char *why)
 {
     struct statfs stat;
 
-    return fstatfs(fd, &stat) == 0 && stat.f_type == TMPFS_MAGIC;
+    if (fstatfs(fd, &stat) < 0) {
+        return refuse_errno(path, "file system", why);
+    }
+    return stat.f_type == TMPFS_MAGIC
+               ? 0
+               : refuse(path, -EINVAL, why, "file system: not a tmpfs, which a store must lie on");
 }
 
 // Whoever may rename what is in the folder could put another file in the place of the store.
 static int check_folder(const char *path, int folder, char *why)
 {
     struct stat stat;
+    int rc;
 
     if (fstat(folder, &stat) < 0) {
         return refuse_errno(path, "folder", why);
     }
-    if (!is_tmpfs(folder)) {
-        return refuse(path, -EINVAL, why, "file system: not a tmpfs, which a store must lie on");
+    rc = check_tmpfs(path, folder, why);
+    if (rc < 0) {
+        return rc;
     }
     if (stat.st_uid != geteuid() && stat.st_uid != 0) {
         return refuse(path, -EPERM, why, "folder: owned by user %u, not %u", stat.st_uid,
@@ -83,6 +90,7 @@ static int open_folder(const char *path, char *why)
 static int check_file(const char *path, int fd, char *why)
 {
     struct stat stat;
+    int rc;
 
     if (fstat(fd, &stat) < 0) {
         return refuse_errno(path, "file", why);
@@ -90,8 +98,9 @@ static int check_file(const char *path, int fd, char *why)
     if (!S_ISREG(stat.st_mode)) {
         return refuse(path, -EINVAL, why, "type: not a regular file");
     }
-    if (!is_tmpfs(fd)) {
-        return refuse(path, -EINVAL, why, "file system: not a tmpfs, which a store must lie on");
+    rc = check_tmpfs(path, fd, why);
+    if (rc < 0) {
+        return rc;
     }
     if (stat.st_uid != geteuid()) {
         return refuse(path, -EPERM, why, "owner: user %u, not %u", stat.st_uid, geteuid());

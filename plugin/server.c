@@ -82,18 +82,17 @@ static int recover(struct zr_server *server, uint64_t *stored_bytes)
     if (rc < 0) {
         return rc;
     }
-    for (i = 0; i < server->store.header.nr_exports; i++) {
+    for (i = 0; i < server->store.header.nr_exports && rc == 0; i++) {
         const struct zr_export_record *record = &server->store.records[i];
         uint64_t before = all->stored_bytes;
 
-        zr_recover(&server->pool, zr_store_file_root(&server->store, record),
-                   (record->size_bytes + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES, 1 + ZR_CHECKSUM_BYTES,
-                   all);
+        rc = zr_recover(&server->pool, zr_store_file_root(&server->store, record),
+                        (record->size_bytes + ZR_PAGE_BYTES - 1) / ZR_PAGE_BYTES,
+                        1 + ZR_CHECKSUM_BYTES, all);
         stored_bytes[i] = all->stored_bytes - before;
     }
-    zr_pool_end_claims(&server->pool);
     server->recovery_ns = zr_worker_now_ns() - start_ns;
-    return 0;
+    return rc;
 }
 
 // ---- Devices
@@ -286,18 +285,33 @@ static void fini_codec(struct zr_server *server)
 }
 
 // Sets the batches aside, whatever the limit is now: what is stored may be above it already.
-static int create_deferred_free(struct zr_server *server, uint64_t limit_bytes)
+static int set_batches_aside(struct zr_server *server, uint64_t limit_bytes)
 {
     int rc;
 
     zr_pool_set_limit(&server->pool, server->has_store ? ZR_POOL_MAX_BYTES : limit_bytes);
-    rc = zr_deferred_free_create(&server->pool, &server->deferred);
+    rc = zr_deferred_free_set_batches_aside(server->deferred);
     if (rc == -ENOSPC && server->has_store) {
         // The tmpfs is full.  It had this much when the last server was killed.
         zr_pool_release_unclaimed(&server->pool);
-        rc = zr_deferred_free_create(&server->pool, &server->deferred);
+        rc = zr_deferred_free_set_batches_aside(server->deferred);
     }
     zr_pool_set_limit(&server->pool, limit_bytes);
+    return rc;
+}
+
+// Makes the store what the command line says.  Until then a start that fails must leave all as it
+// was, also what was to be dropped: so only from here on is what nobody claimed free.
+static int commit_store(struct zr_server *server, char *why)
+{
+    uint64_t start_ns;
+    int rc = zr_store_file_commit(&server->store, why);
+
+    if (rc == 0) {
+        start_ns = zr_worker_now_ns();
+        zr_pool_end_claims(&server->pool);
+        server->recovery_ns += zr_worker_now_ns() - start_ns;
+    }
     return rc;
 }
 
@@ -306,13 +320,14 @@ static int init_above_pool(struct zr_server *server, const struct zr_server_conf
                            uint64_t limit_bytes, char *why)
 {
     uint64_t *stored_bytes = calloc(server->store.header.nr_exports + 1, sizeof *stored_bytes);
+    bool has_state = false;
     int rc = stored_bytes ? 0 : -ENOMEM;
 
     if (rc == 0 && server->has_store) {
         rc = recover(server, stored_bytes);
     }
     if (rc == 0) {
-        rc = create_deferred_free(server, limit_bytes);
+        rc = zr_deferred_free_create_bare(&server->pool, &server->deferred);
     }
     if (rc == 0) {
         rc = init_codec(server, config);
@@ -322,15 +337,19 @@ static int init_above_pool(struct zr_server *server, const struct zr_server_conf
     }
     if (rc == 0) {
         rc = init_state(server, config, why);
+        has_state = rc == 0;
     }
     if (rc == 0 && server->has_store) {
-        rc = zr_store_file_commit(&server->store, why);
-        if (rc < 0) {
-            zr_state_fini(&server->state);
-        }
+        rc = commit_store(server, why);
+    }
+    if (rc == 0) {
+        rc = set_batches_aside(server, limit_bytes);
     }
     free(stored_bytes);
     if (rc < 0) {
+        if (has_state) {
+            zr_state_fini(&server->state);
+        }
         fini_devices(server);
         fini_codec(server);
         if (server->deferred) {
@@ -396,6 +415,10 @@ error_pool:
     zr_pool_fini(&server->pool);
 error_store:
     if (server->has_store) {
+        if (why[0] == '\0') {
+            snprintf(why, ZR_STORE_WHY_BYTES, "store=%.200s: cannot start with it: %s",
+                     config->store, strerrordesc_np(-rc));
+        }
         zr_store_file_close(&server->store);
     }
     return rc;

@@ -111,7 +111,9 @@ static int open_file(struct zr_state *state, const char *path, char *why)
         return refuse(path, "is not a file", 0, why);
     }
     if (fcntl(state->fd, F_OFD_SETLK, &lock) < 0) {
-        return refuse(path, "another server has it", errno == EAGAIN ? EBUSY : errno, why);
+        return errno == EAGAIN || errno == EACCES
+                   ? refuse(path, "another server has it", EBUSY, why)
+                   : refuse(path, "cannot lock", errno, why);
     }
     if (status.st_size > MAX_BYTES) {
         return refuse(path, "is too long", EFBIG, why);

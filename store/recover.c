@@ -3,6 +3,8 @@
 #include "recover.h"
 #include "same-filled.h"
 
+#include <errno.h>
+
 _Static_assert(ZR_SLOT_SAME == 0 && ZR_SLOT_HUGE == 1 && ZR_SLOT_LZ4 == 2 && ZR_SLOT_ZSTD == 3 &&
                    ZR_SLOT_LOST == 7,
                "in the store");
@@ -21,6 +23,7 @@ struct recovery {
     uint64_t nr_slots;
     uint32_t min_object_bytes;
     struct zr_recovered *found;
+    int rc; // of a read that failed
 };
 
 static void lose(struct recovery *recovery, _Atomic uint64_t *entry, uint64_t nr_slots)
@@ -87,16 +90,25 @@ static _Atomic uint64_t *claim_chunk(struct recovery *recovery, _Atomic uint64_t
                                      uint64_t words[ZR_CHUNK_WORDS])
 {
     const zr_handle handle = {word};
+    int rc;
 
     if (word == 0 || word == ZR_SLOT_LOST_WORD) {
         return NULL;
     }
     // Read through the file: the first touch of each chunk's page in a new mapping took 7 µs on a
     // virtual machine with shadow page tables, half of the whole recovery.
-    if (word >> ZR_HANDLE_BITS == 0 && zr_pool_claim(recovery->pool, handle, true) &&
-        zr_arena_read(&recovery->pool->arena, zr_handle_offset_bytes(handle), words,
-                      ZR_CHUNK_BYTES) == 0) {
-        return zr_pool_view_chunk(recovery->pool, handle);
+    if (word >> ZR_HANDLE_BITS == 0 && zr_pool_claim(recovery->pool, handle, true)) {
+        rc = zr_arena_read(&recovery->pool->arena, zr_handle_offset_bytes(handle), words,
+                           ZR_CHUNK_BYTES);
+        if (rc == 0) {
+            return zr_pool_view_chunk(recovery->pool, handle);
+        }
+        // EIO: the memory itself is damaged, or was swapped out and does not come back.  No other
+        // failure says anything of what is there.
+        if (rc != -EIO) {
+            recovery->rc = rc;
+            return NULL;
+        }
     }
     if (first_slot + nr_slots > recovery->nr_slots) {
         nr_slots = first_slot < recovery->nr_slots ? recovery->nr_slots - first_slot : 0;
@@ -121,10 +133,10 @@ static void recover_directory(struct recovery *recovery, const uint64_t *entries
     }
 }
 
-void zr_recover(struct zr_pool *pool, _Atomic uint64_t *region, uint64_t nr_slots,
-                uint32_t min_object_bytes, struct zr_recovered *found)
+int zr_recover(struct zr_pool *pool, _Atomic uint64_t *region, uint64_t nr_slots,
+               uint32_t min_object_bytes, struct zr_recovered *found)
 {
-    struct recovery recovery = {pool, nr_slots, min_object_bytes, found};
+    struct recovery recovery = {pool, nr_slots, min_object_bytes, found, 0};
     uint64_t words[ZR_CHUNK_WORDS];
     _Atomic uint64_t *entry = region + 1, *directory;
     uint64_t slot;
@@ -136,4 +148,5 @@ void zr_recover(struct zr_pool *pool, _Atomic uint64_t *region, uint64_t nr_slot
             recover_directory(&recovery, words, directory, slot);
         }
     }
+    return recovery.rc;
 }

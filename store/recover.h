@@ -25,8 +25,9 @@ struct zr_recovered {
 };
 
 // Walks what is below a root region, a word of state and the entries for nr_slots slots, and adds
-// it to what was found.  An object is min_object_bytes long at least.
-void zr_recover(struct zr_pool *pool, _Atomic uint64_t *region, uint64_t nr_slots,
-                uint32_t min_object_bytes, struct zr_recovered *found);
+// it to what was found.  An object is min_object_bytes long at least.  0, or -errno if the store
+// could not be read: nothing is lost by that, but the walk is not whole.
+int zr_recover(struct zr_pool *pool, _Atomic uint64_t *region, uint64_t nr_slots,
+               uint32_t min_object_bytes, struct zr_recovered *found);
 
 #endif

@@ -5,7 +5,8 @@
 // plugin makes, itself or through a library (zstd's allocations are its own too).
 //
 //     ZRAMSWAP_FAULT         FUNCTION:N, or FUNCTION:N+ for the nth and all later ones
-//     ZRAMSWAP_FAULT_REPORT  a file; gets a line for each call that was failed: which object called
+//     ZRAMSWAP_FAULT_REPORT  a file; gets a line for each call that was failed: the object that
+//                            called, and the error
 //
 // A call is the plugin's if, going up the stack, the plugin comes before nbdkit.  So nbdkit's own
 // calls neither count nor fail, and nothing does before the plugin is loaded.
@@ -23,8 +24,17 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <unwind.h>
+
+// Not declared by any header.
+int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+                      void *object);
 
 static char function[32];
 static unsigned nth;
@@ -89,14 +99,17 @@ static bool is_plugins(void)
     return is_plugin;
 }
 
-static void report(void *caller)
+static void report(void *caller, int error)
 {
     Dl_info object;
     const char *name = dladdr(caller, &object) ? object.dli_fname : "?";
-    int fd = open(getenv("ZRAMSWAP_FAULT_REPORT"), O_WRONLY | O_APPEND | O_CREAT, 0600);
+    // Not ours: they would fail, too.
+    int fd = NEXT(open)(getenv("ZRAMSWAP_FAULT_REPORT"), O_WRONLY | O_APPEND | O_CREAT, 0600);
+    char line[512];
+    int bytes = snprintf(line, sizeof line, "%.400s: %s\n", name, strerrordesc_np(error));
 
-    // One write each, so that threads do not mix; a name that is cut short does no harm.
-    if (fd < 0 || write(fd, name, strlen(name)) < 0 || write(fd, "\n", 1) < 0) {
+    // One write each, so that threads do not mix.
+    if (fd < 0 || NEXT(write)(fd, line, (size_t)bytes) < 0) {
         abort();
     }
     close(fd);
@@ -113,7 +126,7 @@ static bool must_fail(const char *name, int error, void *caller)
     if (call != nth && !(for_good && call > nth)) {
         return false;
     }
-    report(caller);
+    report(caller, error);
     errno = error;
     return true;
 }
@@ -140,6 +153,41 @@ WRAP(int, madvise, (void *address, size_t bytes, int advice), (address, bytes, a
 WRAP(int, fallocate, (int fd, int mode, off_t offset, off_t bytes), (fd, mode, offset, bytes), -1,
      ENOMEM)
 WRAP(int, mlockall, (int flags), (flags), -1, EPERM)
+WRAP(int, fstat, (int fd, struct stat *stat), (fd, stat), -1, ENOMEM)
+WRAP(int, fstatfs, (int fd, struct statfs *stat), (fd, stat), -1, EINTR)
+WRAP(ssize_t, pread, (int fd, void *to, size_t bytes, off_t at), (fd, to, bytes, at), -1, ENOMEM)
+WRAP(ssize_t, pwrite, (int fd, const void *from, size_t bytes, off_t at), (fd, from, bytes, at), -1,
+     ENOSPC)
+WRAP(ssize_t, read, (int fd, void *to, size_t bytes), (fd, to, bytes), -1, EIO)
+WRAP(ssize_t, write, (int fd, const void *from, size_t bytes), (fd, from, bytes), -1, EACCES)
+WRAP(off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence), -1, EIO)
+WRAP(int, fsync, (int fd), (fd), -1, EIO)
+WRAP(int, fdatasync, (int fd), (fd), -1, EIO)
+WRAP(int, linkat, (int from_folder, const char *from, int folder, const char *to, int flags),
+     (from_folder, from, folder, to, flags), -1, ENOSPC)
+WRAP(ssize_t, getrandom, (void *to, size_t bytes, unsigned flags), (to, bytes, flags), -1, ENOSYS)
+WRAP(int, sysinfo, (struct sysinfo * info), (info), -1, EPERM)
+WRAP(int, getrlimit, (__rlimit_resource_t resource, struct rlimit *limit), (resource, limit), -1,
+     EPERM)
+WRAP(long, sysconf, (int name), (name), -1, EINVAL)
+
+// With an argument more that is not always there: a number or a pointer.
+#define WRAP_WITH_REST(name, last, parameters, arguments, error)                                   \
+    int name parameters                                                                            \
+    {                                                                                              \
+        unsigned long a;                                                                           \
+        va_list rest;                                                                              \
+                                                                                                   \
+        va_start(rest, last);                                                                      \
+        a = va_arg(rest, unsigned long);                                                           \
+        va_end(rest);                                                                              \
+        return must_fail(#name, error, __builtin_return_address(0)) ? -1 : NEXT(name) arguments;   \
+    }
+
+WRAP_WITH_REST(open, flags, (const char *path, int flags, ...), (path, flags, a), EMFILE)
+WRAP_WITH_REST(openat, flags, (int folder, const char *path, int flags, ...),
+               (folder, path, flags, a), EMFILE)
+WRAP_WITH_REST(fcntl, command, (int fd, int command, ...), (fd, command, a), ENOLCK)
 
 int prctl(int option, ...)
 {
@@ -162,4 +210,13 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return must_fail("pthread_create", EAGAIN, __builtin_return_address(0))
                ? EAGAIN
                : NEXT(pthread_create)(thread, attributes, run, argument);
+}
+
+// pthread_atfork.
+int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+                      void *object)
+{
+    return must_fail("__register_atfork", ENOMEM, __builtin_return_address(0))
+               ? ENOMEM
+               : NEXT(__register_atfork)(prepare, parent, child, object);
 }

@@ -8,9 +8,7 @@
 //
 // `make check` tries some places, others each time; with ZRAMSWAP_STRESS_SECONDS all that fit.
 
-#include <fcntl.h>
 #include <inttypes.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,31 +28,6 @@ static const char *const before[] = {store_parameter, "export=a:1M", "export=gon
 static const char *const after[] = {
     store_parameter,    "export=a:600G", "drop=gone",         "export=new:1M",
     "compression=zstd", "checksum=off",  "export=other:513G", NULL};
-
-static void copy_file(const char *from_path, const char *to_path)
-{
-    static uint8_t buffer[1 * MiB];
-    int from = SYSTEM_OK(open(from_path, O_RDONLY));
-    int to = SYSTEM_OK(open(to_path, O_CREAT | O_TRUNC | O_WRONLY, 0600));
-    off_t start = 0, end;
-    struct stat stat;
-    ssize_t got;
-
-    SYSTEM_OK(fstat(from, &stat));
-    SYSTEM_OK(ftruncate(to, stat.st_size));
-    while ((start = lseek(from, start, SEEK_DATA)) != -1) {
-        end = SYSTEM_OK(lseek(from, start, SEEK_HOLE));
-        for (; start < end; start += got) {
-            size_t wanted =
-                end - start < (off_t)sizeof buffer ? (size_t)(end - start) : sizeof buffer;
-
-            got = SYSTEM_OK(pread(from, buffer, wanted, start));
-            EXPECT(pwrite(to, buffer, (size_t)got, start) == got);
-        }
-    }
-    close(from);
-    close(to);
-}
 
 static void compare(struct shadow *disk, const char *export)
 {
@@ -109,13 +82,13 @@ int main(void)
     server_disconnect(a.nbd);
     server_disconnect(kept.nbd);
     server_kill();
-    copy_file(store, saved);
+    tmpfs_copy_file(store, saved);
 
     nr_stops = nr_stops_of(after);
     while (patience ? nr_tries < nr_stops && now_seconds() < deadline : nr_tries < NR_TRIES) {
         unsigned stop = next_stop(nr_tries, nr_stops, patience != NULL);
 
-        copy_file(saved, store);
+        tmpfs_copy_file(saved, store);
         server_kill_at_stop_list(stop, store, after);
         free(server_take_messages());
         if (nr_tries % 2 == 0) // one that changes nothing more, unless it was changed

@@ -3,12 +3,15 @@
 #include "tmpfs.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "content.h"
 #include "expect.h"
 
 static char folder[40];
@@ -82,4 +85,29 @@ bool tmpfs_try_set_room(uint64_t room_bytes)
         mount_with(MS_REMOUNT, (fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize + room_bytes);
     }
     return is_own;
+}
+
+void tmpfs_copy_file(const char *from_path, const char *to_path)
+{
+    static uint8_t buffer[1 * MiB];
+    int from = SYSTEM_OK(open(from_path, O_RDONLY));
+    int to = SYSTEM_OK(open(to_path, O_CREAT | O_TRUNC | O_WRONLY, 0600));
+    off_t start = 0, end;
+    struct stat stat;
+    ssize_t got;
+
+    SYSTEM_OK(fstat(from, &stat));
+    SYSTEM_OK(ftruncate(to, stat.st_size));
+    while ((start = lseek(from, start, SEEK_DATA)) != -1) {
+        end = SYSTEM_OK(lseek(from, start, SEEK_HOLE));
+        for (; start < end; start += got) {
+            size_t wanted =
+                end - start < (off_t)sizeof buffer ? (size_t)(end - start) : sizeof buffer;
+
+            got = SYSTEM_OK(pread(from, buffer, wanted, start));
+            EXPECT(pwrite(to, buffer, (size_t)got, start) == got);
+        }
+    }
+    close(from);
+    close(to);
 }

@@ -19,4 +19,7 @@ const char *tmpfs_folder(uint64_t room_bytes);
 // changed, if the tmpfs is not the test's own.
 bool tmpfs_try_set_room(uint64_t room_bytes);
 
+// Copies a file, its holes as holes, over what there is of that name.
+void tmpfs_copy_file(const char *from_path, const char *to_path);
+
 #endif
