@@ -198,18 +198,28 @@ static void fini_devices(struct zr_server *server)
 
 // ---- The state
 
-// What was in use, and is not here any more, is lost: it reads as EIO, not as zeros.
+static int refuse_state(const struct zr_server_config *config, int rc, char *why)
+{
+    snprintf(why, ZR_STORE_WHY_BYTES, "state=%.200s: cannot write: %s", config->state,
+             strerrordesc_np(-rc));
+    return rc;
+}
+
+// What was in use, and is not here any more, is lost: it reads as EIO, not as zeros.  What is here
+// is in use, also if the store had no state=FILE until now.
 static int lose_missing(struct zr_server *server, const struct zr_server_config *config, char *why)
 {
     size_t i;
+    int rc;
 
     for (i = 0; i < server->nr_served; i++) {
         struct zr_device *device = &server->devices[i];
         struct zr_identity *identity = &server->identities[i];
         enum zr_export_use use = zr_state_find(&server->state, device->name, identity->uuid);
+        bool is_empty =
+            atomic_load_explicit(&device->table.account.stored_bytes, memory_order_relaxed) == 0;
 
-        if (use == ZR_EXPORT_IS_LOST &&
-            atomic_load_explicit(&device->table.account.stored_bytes, memory_order_relaxed) > 0) {
+        if (use == ZR_EXPORT_IS_LOST && !is_empty) {
             snprintf(why, ZR_STORE_WHY_BYTES,
                      "state=%.200s: export '%.60s' in the store is not the one that is in use, and "
                      "holds something: drop it, or give the state that belongs to the store",
@@ -218,6 +228,13 @@ static int lose_missing(struct zr_server *server, const struct zr_server_config 
         }
         if (use == ZR_EXPORT_IS_LOST) {
             zr_device_lose(device);
+        }
+        if (use == ZR_EXPORT_UNUSED && !is_empty) {
+            rc = zr_state_note(&server->state, device->name, identity->uuid);
+            if (rc < 0) {
+                return refuse_state(config, rc, why);
+            }
+            use = ZR_EXPORT_IN_USE;
         }
         atomic_store_explicit(&identity->is_noted, use == ZR_EXPORT_IN_USE || !config->state,
                               memory_order_relaxed);
@@ -240,12 +257,7 @@ static int init_state(struct zr_server *server, const struct zr_server_config *c
             rc = zr_state_drop(&server->state, config->drops[i]);
         }
     }
-    if (rc < 0) {
-        snprintf(why, ZR_STORE_WHY_BYTES, "state=%.200s: cannot write: %s", config->state,
-                 strerrordesc_np(-rc));
-    } else {
-        rc = lose_missing(server, config, why);
-    }
+    rc = rc < 0 ? refuse_state(config, rc, why) : lose_missing(server, config, why);
     if (rc < 0) {
         zr_state_fini(&server->state);
     }

@@ -180,11 +180,24 @@ static void test_other_state(void)
     messages = server_take_messages();
     EXPECT(strstr(messages, "is not the one that is in use"));
     free(messages);
+}
+
+// What a store holds is in use, although no state knew of it and nobody writes any more.
+static void test_first_state(void)
+{
     unlink(state + strlen("state="));
     start();
     expect_page(3, FULL);
     server_disconnect(nbd);
     server_kill();
+    free(server_take_messages());
+    EXPECT(unlink(store + strlen("store=")) == 0);
+    start();
+    expect_told();
+    expect_page(3, LOST);
+    server_disconnect(nbd);
+    server_kill();
+    free(server_take_messages());
 }
 
 int main(void)
@@ -200,5 +213,6 @@ int main(void)
     test_without_store();
     test_with_store();
     test_other_state();
+    test_first_state();
     return 0;
 }
