@@ -25,13 +25,10 @@
 #define OLD_NS (500 * MS)
 // Requests that a client has under way on one connection, at most: the kernel's has.
 #define NR_UNDER_WAY 128
-// Answers that only a living client lets come to this number: a dead one's system resets the
-// connection at the first.
-#define NR_SUSPECTED 1024
 // Above the round trip of a network on which one would swap.
 #define REST_NS (20 * MS)
 #define OPEN_NS (3000 * MS)
-#define PAUSE_NS 200000
+#define PAUSE_NS (1 * MS)
 
 void zr_lines_init(struct zr_lines *lines)
 {
@@ -47,7 +44,7 @@ void zr_lines_fini(struct zr_lines *lines)
 
 static void pause_a_moment(void)
 {
-    nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = (long)PAUSE_NS}, NULL);
 }
 
 // ---- What is being executed
@@ -104,17 +101,22 @@ static bool is_asleep(pid_t thread)
     return !after_name || strncmp(after_name, ") S", 3) == 0;
 }
 
-static bool is_settled(struct zr_line *line, uint64_t opened_ns, uint64_t now_ns)
+static bool is_at_rest(struct zr_line *line, uint64_t opened_ns, uint64_t now_ns)
 {
     uint64_t nr_begun = atomic_load_explicit(&line->nr_begun, memory_order_relaxed);
+    bool is_restless = nr_begun != line->nr_seen || has_begun_before(line, UINT64_MAX);
 
-    if (nr_begun != line->nr_seen || has_begun_before(line, UINT64_MAX) ||
-        !is_asleep(line->thread)) {
-        line->nr_seen = nr_begun;
+    line->nr_seen = nr_begun;
+    if (!is_restless && now_ns >= opened_ns + REST_NS && now_ns >= line->restless_ns + REST_NS) {
+        if (is_asleep(line->thread)) {
+            return true;
+        }
+        is_restless = true;
+    }
+    if (is_restless) {
         line->restless_ns = now_ns;
     }
-    return (now_ns >= opened_ns + REST_NS && now_ns >= line->restless_ns + REST_NS) ||
-           atomic_load_explicit(&line->nr_suspected, memory_order_relaxed) <= 0;
+    return false;
 }
 
 static bool are_older_settled(struct zr_lines *lines, struct zr_line *self, uint64_t opened_ns)
@@ -129,7 +131,8 @@ static bool are_older_settled(struct zr_lines *lines, struct zr_line *self, uint
         if (line == self) {
             break; // what follows is newer
         }
-        are_settled &= is_settled(line, opened_ns, now_ns);
+        are_settled &= atomic_load_explicit(&line->suspected_ns, memory_order_relaxed) == 0 ||
+                       is_at_rest(line, opened_ns, now_ns);
     }
     pthread_mutex_unlock(&lines->lock);
     return are_settled;
@@ -144,11 +147,12 @@ int zr_lines_open(struct zr_lines *lines, struct zr_line *line, bool may_be_on_t
 
     *line = (struct zr_line){.thread = gettid()};
     pthread_mutex_lock(&lines->lock);
+    opened_ns = zr_worker_now_ns();
     // Relaxed: an older one that does not see this yet sees that it is suspected, or is waited for.
     atomic_fetch_add_explicit(&lines->nr_lines, 1, memory_order_relaxed);
     cds_list_for_each_entry(older, &lines->lines, node)
     {
-        atomic_store_explicit(&older->nr_suspected, NR_SUSPECTED, memory_order_seq_cst);
+        atomic_store_explicit(&older->suspected_ns, opened_ns, memory_order_seq_cst);
     }
     cds_list_add_tail(&line->node, &lines->lines);
     pthread_mutex_unlock(&lines->lock);
@@ -203,14 +207,34 @@ static void count(struct zr_line *line, uint64_t now_ns)
     }
 }
 
-static bool is_suspected(struct zr_line *line)
+static bool is_suspected(struct zr_line *line, uint64_t now_ns)
 {
-    if (atomic_load_explicit(&line->nr_suspected, memory_order_seq_cst) <= 0) {
+    uint64_t suspected_ns = atomic_load_explicit(&line->suspected_ns, memory_order_seq_cst);
+
+    if (suspected_ns == 0) {
         return false;
     }
-    // A newer line may set it anew meanwhile: no store.
-    atomic_fetch_sub_explicit(&line->nr_suspected, 1, memory_order_relaxed);
+    if (suspected_ns != line->suspicion_ns) {
+        line->suspicion_ns = suspected_ns;
+        line->nr_suspected = 0;
+    }
+    if (++line->nr_suspected == 2) {
+        line->answered_ns = now_ns;
+    }
     return true;
+}
+
+// Where nobody is left to take an answer, the system ends the connection a round trip later, also
+// one that had more on the way, behind which its end could not be seen.
+void zr_line_trust(struct zr_line *line, uint64_t start_ns)
+{
+    uint64_t suspicion_ns = line->suspicion_ns;
+
+    if (line->nr_suspected > 2 && start_ns >= line->answered_ns + REST_NS) {
+        // Unless a newer line has suspected it anew.  Relaxed: nothing is published by it.
+        atomic_compare_exchange_strong_explicit(&line->suspected_ns, &suspicion_ns, 0,
+                                                memory_order_relaxed, memory_order_relaxed);
+    }
 }
 
 bool zr_line_begin(struct zr_lines *lines, struct zr_line *line, bool changes, uint64_t *start_ns)
@@ -227,7 +251,7 @@ bool zr_line_begin(struct zr_lines *lines, struct zr_line *line, bool changes, u
         say_that_one_begins(line);
     }
     count(line, *start_ns);
-    return is_suspected(line) || may_be_stale;
+    return is_suspected(line, *start_ns) || may_be_stale;
 }
 
 void zr_line_end(struct zr_line *line)

@@ -6,11 +6,12 @@
 // server finds on the old one later must not be executed any more.  What is promised:
 // docs/design.md.
 //
-// Before a request that may be stale is executed, the caller must ask the system whether the client
-// has hung up (zr_line_begin says when), and refuse it then.  May be stale:
-// - on a line that is older than another one, the first requests after that was opened;
-// - while there are several, what may have waited for half a second: clients send again after a
-//   second at the earliest.
+// Before a request that may be stale is executed, the caller asks the system whether the client has
+// hung up (zr_line_begin says when), and refuses it then.  May be stale: on a line that is older
+// than another one, what comes after that was opened, until the client has shown that it is there
+// (the line is *suspected*); and, while there are several, what may have waited for half a second:
+// clients send again after a second at the earliest.
+//
 // What is being executed cannot be refused.  So a new line opens after it; and a request that may
 // have waited for half a second waits for what has been executed for as long on other lines.
 //
@@ -36,12 +37,16 @@ struct zr_lines {
 struct zr_line {
     struct cds_list_head node;
     pid_t thread;
-    _Atomic uint64_t begun_ns;    // of the request under way; 0: none; 1: just beginning
-    _Atomic uint64_t nr_begun;    // requests
-    _Atomic int32_t nr_suspected; // requests that are still to be asked about, since a newer line
-    uint64_t marks_ns[2];         // its thread's: when requests began, 128 to 255 and 0 to 127 ago
-    uint64_t restless_ns;         // under the lock: when it was last seen not to be at rest,
-    uint64_t nr_seen;             // and how many requests had begun
+    _Atomic uint64_t begun_ns;     // of the request under way; 0: none; 1: just beginning
+    _Atomic uint64_t nr_begun;     // requests
+    _Atomic uint64_t suspected_ns; // since when; 0: it is not
+    uint64_t restless_ns;          // under the lock: when it was last seen not to be at rest,
+    uint64_t nr_seen;              // and how many requests had begun
+    // Its thread's:
+    uint64_t marks_ns[2];  // when requests began, 128 to 255 and 0 to 127 ago
+    uint64_t suspicion_ns; // suspected_ns, as it was at the last request
+    uint64_t nr_suspected; // requests since then
+    uint64_t answered_ns;  // when the first of them had been answered
 };
 
 void zr_lines_init(struct zr_lines *lines);
@@ -54,10 +59,11 @@ void zr_lines_fini(struct zr_lines *lines);
 int zr_lines_open(struct zr_lines *lines, struct zr_line *line, bool may_be_on_the_way);
 void zr_lines_close(struct zr_lines *lines, struct zr_line *line);
 
-// A request begins.  True: if it changes something, ask whether the client has hung up, and refuse
-// it then.  Waits only if it changes something and another line has been executing a request for
-// half a second.
+// A request begins.  True: ask whether the client has hung up.  If so, and it changes something,
+// refuse it; if not, call zr_line_trust.  Waits only if it changes something and another line has
+// been executing a request for half a second.
 bool zr_line_begin(struct zr_lines *lines, struct zr_line *line, bool changes, uint64_t *start_ns);
+void zr_line_trust(struct zr_line *line, uint64_t start_ns);
 void zr_line_end(struct zr_line *line);
 
 #endif

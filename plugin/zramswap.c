@@ -568,9 +568,12 @@ static struct request begin(void *handle, enum zr_request_kind kind, const char 
     if (changes && !connection->client.is_writer) {
         begin_to_write(connection);
     }
-    if (zr_line_begin(connection->lines, &connection->line, changes, &request.start_ns) &&
-        changes && has_hung_up(connection)) {
-        request.rc = -ESHUTDOWN;
+    if (zr_line_begin(connection->lines, &connection->line, changes, &request.start_ns)) {
+        if (!has_hung_up(connection)) {
+            zr_line_trust(&connection->line, request.start_ns);
+        } else if (changes) {
+            request.rc = -ESHUTDOWN;
+        }
     }
     return request;
 }

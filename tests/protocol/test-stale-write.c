@@ -122,11 +122,27 @@ static bool send_write(struct nbd_handle *nbd, const void *data, size_t bytes)
     return bytes == 0;
 }
 
-static void give_up(struct nbd_handle *nbd, bool is_cut)
+// How a client may end a connection. The kernel's shuts it down; zramswap-nbd then has it reset.
+enum ending { CLOSED, SHUT_DOWN, RESET, NR_ENDINGS };
+
+static const char *const endings[] = {"closed", "shut down", "reset"};
+
+static void give_up(struct nbd_handle *nbd, enum ending ending)
 {
-    if (is_cut)
-        SYSTEM_OK(shutdown(nbd_aio_get_fd(nbd), SHUT_RDWR));
-    else
+    static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    int fd = nbd_aio_get_fd(nbd);
+
+    if (ending != CLOSED)
+        SYSTEM_OK(shutdown(fd, SHUT_RDWR));
+    if (ending == RESET)
+        SYSTEM_OK(connect(fd, &nowhere, sizeof nowhere));
+    if (ending == CLOSED)
+        nbd_close(nbd);
+}
+
+static void forget(struct nbd_handle *nbd, enum ending ending)
+{
+    if (ending != CLOSED)
         nbd_close(nbd);
 }
 
@@ -175,7 +191,7 @@ static void expect_new(struct successor *successor, pid_t old_thread)
 
 // ---- the cases ---------------------------------------------------------------------------------
 
-static void try_unread(bool is_cut)
+static void try_unread(enum ending ending)
 {
     struct successor successor = {0};
     struct nbd_handle *nbd = attach();
@@ -183,16 +199,15 @@ static void try_unread(bool is_cut)
 
     hold(thread);
     EXPECT(send_write(nbd, old_page, PAGE_BYTES));
-    give_up(nbd, is_cut);
+    give_up(nbd, ending);
     start(&successor);
     release(thread);
     expect_new(&successor, thread);
-    if (is_cut)
-        nbd_close(nbd);
+    forget(nbd, ending);
 }
 
 // More than the sockets take: over TCP the server cannot see yet that the client has closed.
-static void try_crammed(bool is_cut)
+static void try_crammed(enum ending ending)
 {
     struct successor successor = {0};
     struct nbd_handle *nbd = attach();
@@ -201,16 +216,15 @@ static void try_crammed(bool is_cut)
     hold(thread);
     while (send_write(nbd, old_page, PAGE_BYTES))
         continue;
-    give_up(nbd, is_cut);
+    give_up(nbd, ending);
     start(&successor);
     release(thread);
     expect_new(&successor, thread);
-    if (is_cut)
-        nbd_close(nbd);
+    forget(nbd, ending);
 }
 
 // One that the server is executing.
-static void try_slow(bool is_cut)
+static void try_slow(enum ending ending)
 {
     struct successor successor = {.offset = SLOW_BYTES - PAGE_BYTES};
     struct nbd_handle *nbd = attach();
@@ -218,15 +232,14 @@ static void try_slow(bool is_cut)
 
     EXPECT(send_write(nbd, slow, SLOW_BYTES));
     usleep(SOON_US);
-    give_up(nbd, is_cut);
+    give_up(nbd, ending);
     start(&successor);
     expect_new(&successor, thread);
-    if (is_cut)
-        nbd_close(nbd);
+    forget(nbd, ending);
 }
 
 // The kernel's client with two connections takes the other one, which was there all the time.
-static void try_two_connections(bool is_cut)
+static void try_two_connections(enum ending ending)
 {
     struct successor successor = {.nbd = attach()};
     struct nbd_handle *nbd = attach();
@@ -240,16 +253,33 @@ static void try_two_connections(bool is_cut)
     hold(thread);
     EXPECT(send_write(nbd, old_page, PAGE_BYTES));
     usleep(HELD_US); // until its timeout
-    give_up(nbd, is_cut);
+    give_up(nbd, ending);
     start(&successor);
     release(thread);
     expect_new(&successor, thread);
-    if (is_cut)
-        nbd_close(nbd);
+    forget(nbd, ending);
+}
+
+// The same with more than the sockets take, so that no end can be seen unless by a reset.
+static void try_crammed_two_connections(enum ending ending)
+{
+    struct successor successor = {.nbd = attach()};
+    struct nbd_handle *nbd = attach();
+    pid_t thread = find_newest_thread();
+
+    hold(thread);
+    while (send_write(nbd, old_page, PAGE_BYTES))
+        continue;
+    usleep(HELD_US);
+    give_up(nbd, ending);
+    start(&successor);
+    release(thread);
+    expect_new(&successor, thread);
+    forget(nbd, ending);
 }
 
 // The whole server is stopped, in the middle of a write that the client sends again.
-static void try_stopped(bool is_cut)
+static void try_stopped(enum ending ending)
 {
     struct successor successor = {.nbd = attach(), .offset = SLOW_BYTES - PAGE_BYTES};
     struct nbd_handle *nbd = attach();
@@ -258,12 +288,11 @@ static void try_stopped(bool is_cut)
     EXPECT(send_write(nbd, slow, SLOW_BYTES));
     usleep(SOON_US);
     SYSTEM_OK(kill(server_process(), SIGSTOP));
-    give_up(nbd, is_cut);
+    give_up(nbd, ending);
     start(&successor);
     SYSTEM_OK(kill(server_process(), SIGCONT));
     expect_new(&successor, thread);
-    if (is_cut)
-        nbd_close(nbd);
+    forget(nbd, ending);
 }
 
 // ---- what must go on ---------------------------------------------------------------------------
@@ -305,23 +334,27 @@ static void try_alive(void)
 
 static const struct {
     const char *name;
-    void (*run)(bool is_cut);
+    void (*run)(enum ending ending);
+    enum ending over_tcp; // the first that it stands
 } cases[] = {
-    {"unread", try_unread},
-    {"unread, and more than the sockets take", try_crammed},
-    {"being executed", try_slow},
-    {"unread, two connections", try_two_connections},
-    {"being executed by a stopped server, two connections", try_stopped},
+    {"unread", try_unread, CLOSED},
+    {"unread, and more than the sockets take", try_crammed, CLOSED},
+    {"being executed", try_slow, CLOSED},
+    {"unread, two connections", try_two_connections, CLOSED},
+    {"unread, and more than the sockets take, two connections", try_crammed_two_connections, RESET},
+    {"being executed by a stopped server, two connections", try_stopped, CLOSED},
 };
 
 static void try_all(const char *socket)
 {
     server_start("size=16M", "compression=zstd", "level=19");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        for (int is_cut = 0; is_cut < 2; is_cut++) {
-            printf("%s, %s: %s\n", socket, is_cut ? "shut down" : "closed", cases[i].name);
+        enum ending ending = port ? cases[i].over_tcp : CLOSED;
+
+        for (; ending < (port ? NR_ENDINGS : RESET); ending++) {
+            printf("%s, %s: %s\n", socket, endings[ending], cases[i].name);
             fflush(stdout);
-            cases[i].run(is_cut);
+            cases[i].run(ending);
         }
     }
     printf("%s: connections that are alive\n", socket);
