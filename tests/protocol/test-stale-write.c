@@ -26,6 +26,7 @@
 #define SLOW_BYTES (2 * MiB) // of zstd 19: half a second
 #define HELD_US 700000       // longer than it takes the server to become suspicious
 #define SOON_US 50000
+#define MAX_THREADS 32
 #define PATIENCE_MS 100
 
 // As NBD has it: everything big-endian.
@@ -64,22 +65,46 @@ static bool has_thread(pid_t thread)
     return access(path, F_OK) == 0;
 }
 
-// The one that came last.
-static pid_t find_newest_thread(void)
+static size_t list_threads(pid_t *threads)
 {
     char path[40];
     const struct dirent *entry;
-    pid_t newest = 0;
+    size_t nr = 0;
     DIR *folder;
 
     sprintf(path, "/proc/%d/task", server_process());
     folder = opendir(path);
     EXPECT(folder);
     while ((entry = readdir(folder)))
-        if (atoi(entry->d_name) > newest)
-            newest = atoi(entry->d_name);
+        if (entry->d_name[0] != '.') {
+            EXPECT(nr < MAX_THREADS);
+            threads[nr++] = atoi(entry->d_name);
+        }
     closedir(folder);
-    return newest;
+    return nr;
+}
+
+// With the thread that serves it.
+static struct nbd_handle *attach_on(pid_t *thread)
+{
+    pid_t before[MAX_THREADS], after[MAX_THREADS];
+    size_t nr_before = list_threads(before), nr_after;
+    struct nbd_handle *nbd = attach();
+
+    *thread = 0;
+    nr_after = list_threads(after);
+    for (size_t i = 0; i < nr_after; i++) {
+        size_t j = 0;
+
+        while (j < nr_before && before[j] != after[i])
+            j++;
+        if (j == nr_before) {
+            EXPECT(*thread == 0);
+            *thread = after[i];
+        }
+    }
+    EXPECT(*thread);
+    return nbd;
 }
 
 static void hold(pid_t thread)
@@ -194,8 +219,8 @@ static void expect_new(struct successor *successor, pid_t old_thread)
 static void try_unread(enum ending ending)
 {
     struct successor successor = {0};
-    struct nbd_handle *nbd = attach();
-    pid_t thread = find_newest_thread();
+    pid_t thread;
+    struct nbd_handle *nbd = attach_on(&thread);
 
     hold(thread);
     EXPECT(send_write(nbd, old_page, PAGE_BYTES));
@@ -210,8 +235,8 @@ static void try_unread(enum ending ending)
 static void try_crammed(enum ending ending)
 {
     struct successor successor = {0};
-    struct nbd_handle *nbd = attach();
-    pid_t thread = find_newest_thread();
+    pid_t thread;
+    struct nbd_handle *nbd = attach_on(&thread);
 
     hold(thread);
     while (send_write(nbd, old_page, PAGE_BYTES))
@@ -227,8 +252,8 @@ static void try_crammed(enum ending ending)
 static void try_slow(enum ending ending)
 {
     struct successor successor = {.offset = SLOW_BYTES - PAGE_BYTES};
-    struct nbd_handle *nbd = attach();
-    pid_t thread = find_newest_thread();
+    pid_t thread;
+    struct nbd_handle *nbd = attach_on(&thread);
 
     EXPECT(send_write(nbd, slow, SLOW_BYTES));
     usleep(SOON_US);
@@ -242,8 +267,8 @@ static void try_slow(enum ending ending)
 static void try_two_connections(enum ending ending)
 {
     struct successor successor = {.nbd = attach()};
-    struct nbd_handle *nbd = attach();
-    pid_t thread = find_newest_thread();
+    pid_t thread;
+    struct nbd_handle *nbd = attach_on(&thread);
 
     // Both are in use; nothing suspicious about that.
     for (int i = 0; i < 2000; i++) {
@@ -264,8 +289,8 @@ static void try_two_connections(enum ending ending)
 static void try_crammed_two_connections(enum ending ending)
 {
     struct successor successor = {.nbd = attach()};
-    struct nbd_handle *nbd = attach();
-    pid_t thread = find_newest_thread();
+    pid_t thread;
+    struct nbd_handle *nbd = attach_on(&thread);
 
     hold(thread);
     while (send_write(nbd, old_page, PAGE_BYTES))
@@ -282,8 +307,8 @@ static void try_crammed_two_connections(enum ending ending)
 static void try_stopped(enum ending ending)
 {
     struct successor successor = {.nbd = attach(), .offset = SLOW_BYTES - PAGE_BYTES};
-    struct nbd_handle *nbd = attach();
-    pid_t thread = find_newest_thread();
+    pid_t thread;
+    struct nbd_handle *nbd = attach_on(&thread);
 
     EXPECT(send_write(nbd, slow, SLOW_BYTES));
     usleep(SOON_US);
@@ -347,7 +372,13 @@ static const struct {
 
 static void try_all(const char *socket)
 {
+    struct nbd_handle *nbd;
+
+    // With all its own threads, once it has answered.
     server_start("size=16M", "compression=zstd", "level=19");
+    nbd = attach();
+    NBD_OK(nbd_pwrite(nbd, new_page, PAGE_BYTES, 0, 0));
+    server_disconnect(nbd);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         enum ending ending = port ? cases[i].over_tcp : CLOSED;
 
