@@ -102,6 +102,16 @@ int zr_attach(struct zr_reconnector *r)
 
 // ---- Keeping it attached
 
+// The kernel has given it up: shut it down behind all that was still to be sent, which it sends on
+// another connection besides.  Reset, this one sends nothing any more, and the server sees at once
+// that what it has got of it is not to be executed.
+static void reset(int socket)
+{
+    static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+
+    connect(socket, &nowhere, sizeof nowhere);
+}
+
 // Lets go of the sockets that are dead; returns how many live.
 static size_t drop_dead(struct zr_reconnector *r)
 {
@@ -114,6 +124,10 @@ static size_t drop_dead(struct zr_reconnector *r)
     poll(descriptors, r->nr_connections, 0);
     for (size_t i = 0; i < r->nr_connections; i++) {
         if (r->sockets[i] >= 0 && descriptors[i].revents) {
+            // Not if only the server's end is closed: answers may still be unread.
+            if (descriptors[i].revents & POLLHUP) {
+                reset(r->sockets[i]);
+            }
             close(r->sockets[i]);
             r->sockets[i] = -1;
         }

@@ -131,6 +131,7 @@ static int init_device(struct zr_server *server, const struct zr_export_config *
     rc = init_identity(&server->identities[server->nr_devices], record);
     server->tables[server->nr_devices] = &device->table;
     zr_clients_init(&server->clients[server->nr_devices], export->max_connections);
+    zr_lines_init(&server->lines[server->nr_devices]);
     server->nr_devices++;
     return rc;
 }
@@ -167,9 +168,10 @@ static int init_devices(struct zr_server *server, const struct zr_server_config 
     server->tables = calloc(nr, sizeof(struct zr_slot_table *));
     server->requests = calloc(nr, sizeof *server->requests);
     server->clients = calloc(nr, sizeof *server->clients);
+    server->lines = calloc(nr, sizeof *server->lines);
     server->identities = calloc(nr, sizeof *server->identities);
     if (!server->devices || !server->tables || !server->requests || !server->clients ||
-        !server->identities) {
+        !server->lines || !server->identities) {
         return -ENOMEM;
     }
     for (i = 0; i < config->nr_exports && rc == 0; i++) {
@@ -188,11 +190,13 @@ static void fini_devices(struct zr_server *server)
         zr_device_fini(&server->devices[--server->nr_devices]);
         zr_request_stats_fini(&server->requests[server->nr_devices]);
         zr_clients_fini(&server->clients[server->nr_devices]);
+        zr_lines_fini(&server->lines[server->nr_devices]);
     }
     free(server->devices);
     free(server->tables);
     free(server->requests);
     free(server->clients);
+    free(server->lines);
     free(server->identities);
 }
 
@@ -525,4 +529,9 @@ int zr_server_note_use(struct zr_server *server, const struct zr_device *device)
 struct zr_clients *zr_server_clients(struct zr_server *server, const struct zr_device *device)
 {
     return &server->clients[device - server->devices];
+}
+
+struct zr_lines *zr_server_lines(struct zr_server *server, const struct zr_device *device)
+{
+    return &server->lines[device - server->devices];
 }

@@ -14,6 +14,7 @@
 #include "../store/device.h"
 #include "../store/recover.h"
 #include "clients.h"
+#include "line.h"
 #include "request-stats.h"
 #include "state.h"
 
@@ -65,6 +66,7 @@ struct zr_server {
     struct zr_slot_table **tables;     // theirs, for the compactor and the ager
     struct zr_request_stats *requests; // theirs; whoever calls a device counts
     struct zr_clients *clients;        // theirs
+    struct zr_lines *lines;            // theirs
     struct zr_identity *identities;    // theirs
     struct zr_state state;
 };
@@ -100,5 +102,6 @@ int zr_server_note_use(struct zr_server *server, const struct zr_device *device)
 
 // Who has a device of this server open.
 struct zr_clients *zr_server_clients(struct zr_server *server, const struct zr_device *device);
+struct zr_lines *zr_server_lines(struct zr_server *server, const struct zr_device *device);
 
 #endif

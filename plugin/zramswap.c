@@ -39,6 +39,9 @@ struct connection {
     struct zr_request_stats *requests; // to the device
     struct zr_clients *clients;        // of it
     struct zr_client client;
+    struct zr_lines *lines; // to it
+    struct zr_line line;
+    bool has_hung_up;
     const struct zr_stats_document *document;
     char *text;
     size_t text_bytes;
@@ -353,16 +356,18 @@ static int make_text(struct connection *connection)
     return rc;
 }
 
+union address {
+    struct sockaddr any;
+    struct sockaddr_in ip4;
+    struct sockaddr_in6 ip6;
+    struct sockaddr_vm vsock;
+    struct sockaddr_storage storage;
+};
+
 // By what the server can know a client: its process on this host, else its address.
 static void name_client(char name[ZR_CLIENT_NAME_BYTES])
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in ip4;
-        struct sockaddr_in6 ip6;
-        struct sockaddr_vm vsock;
-        struct sockaddr_storage storage;
-    } address;
+    union address address;
     socklen_t bytes = sizeof address;
     char text[INET6_ADDRSTRLEN];
 
@@ -391,6 +396,26 @@ static void name_client(char name[ZR_CLIENT_NAME_BYTES])
     }
 }
 
+// Of a Unix socket both ends are in this kernel, which knows at once of what became of the other.
+static bool is_remote(void)
+{
+    union address address;
+    socklen_t bytes = sizeof address;
+
+    return nbdkit_peer_name(&address.any, &bytes) < 0 || address.any.sa_family != AF_UNIX;
+}
+
+static int open_line(struct connection *connection, const char *name)
+{
+    if (zr_lines_open(connection->lines, &connection->line, is_remote()) < 0) {
+        zr_clients_leave(connection->clients, &connection->client);
+        nbdkit_error("export '%s': an older connection has requests that may be stale: try again",
+                     name);
+        return -1;
+    }
+    return 0;
+}
+
 static int find_device(struct connection *connection, const char *name)
 {
     struct zr_device *device = zr_server_find(&server, name);
@@ -402,6 +427,7 @@ static int find_device(struct connection *connection, const char *name)
     connection->device = device;
     connection->requests = zr_server_requests(&server, device);
     connection->clients = zr_server_clients(&server, device);
+    connection->lines = zr_server_lines(&server, device);
     if (zr_clients_enter(connection->clients) < 0) {
         name_client(connection->client.name);
         nbdkit_error("export '%s' has all the connections that it may have (%llu): refused %s",
@@ -409,7 +435,7 @@ static int find_device(struct connection *connection, const char *name)
                      connection->client.name);
         return -1;
     }
-    return 0;
+    return open_line(connection, name);
 }
 
 static void *zramswap_open(int readonly)
@@ -438,6 +464,7 @@ static void zramswap_close(void *handle)
     struct connection *connection = handle;
 
     if (connection->clients) {
+        zr_lines_close(connection->lines, &connection->line);
         zr_clients_leave(connection->clients, &connection->client);
     }
     free(connection->text);
@@ -520,17 +547,35 @@ struct request {
     uint32_t bytes;
     uint64_t offset;
     uint64_t start_ns;
+    int rc; // of a request that is refused; 0: it is to be executed
 };
+
+// Nobody waits for the answer any more, and what was sent again elsewhere is not to be changed.  A
+// system call: nbdkit does not let us have the socket, but a sleep ends early if that is closed.
+static bool has_hung_up(struct connection *connection)
+{
+    connection->has_hung_up = connection->has_hung_up || nbdkit_nanosleep(0, 0) < 0;
+    return connection->has_hung_up;
+}
 
 static struct request begin(void *handle, enum zr_request_kind kind, const char *what,
                             uint32_t bytes, uint64_t offset)
 {
     struct connection *connection = handle;
+    struct request request = {connection, kind, what, bytes, offset, 0, 0};
+    bool changes = kind == ZR_REQUEST_WRITE || kind == ZR_REQUEST_TRIM;
 
-    if ((kind == ZR_REQUEST_WRITE || kind == ZR_REQUEST_TRIM) && !connection->client.is_writer) {
+    if (changes && !connection->client.is_writer) {
         begin_to_write(connection);
     }
-    return (struct request){handle, kind, what, bytes, offset, zr_worker_now_ns()};
+    if (zr_line_begin(connection->lines, &connection->line, changes, &request.start_ns)) {
+        if (!has_hung_up(connection)) {
+            zr_line_trust(&connection->line, request.start_ns);
+        } else if (changes) {
+            request.rc = -ESHUTDOWN;
+        }
+    }
+    return request;
 }
 
 // Logs refused writes only once a second for each connection, whose requests come one at a time.
@@ -540,7 +585,7 @@ static void log_failure(const struct request *request, int rc)
     struct connection *connection = request->connection;
     char more[60] = "";
 
-    if (rc == -ENOSPC) {
+    if (rc == -ENOSPC || rc == -ESHUTDOWN) {
         if (request->start_ns - connection->logged_ns < LOG_NS) {
             connection->nr_not_logged++;
             return;
@@ -559,6 +604,7 @@ static void log_failure(const struct request *request, int rc)
 // Counts it, and turns 0 or -errno into what nbdkit wants.
 static int finish(const struct request *request, int rc)
 {
+    zr_line_end(&request->connection->line);
     zr_request_stats_count(request->connection->requests, request->kind, request->bytes,
                            zr_worker_now_ns() - request->start_ns, rc);
     if (rc == 0) {
@@ -590,7 +636,7 @@ static int zramswap_pwrite(void *handle, const void *buffer, uint32_t count, uin
 {
     struct connection *connection = handle;
     struct request request = begin(handle, ZR_REQUEST_WRITE, "write", count, offset);
-    int rc = zr_server_note_use(&server, connection->device);
+    int rc = request.rc < 0 ? request.rc : zr_server_note_use(&server, connection->device);
 
     (void)flags;
     return finish(&request,
@@ -610,7 +656,7 @@ static int zramswap_zero(void *handle, uint32_t count, uint64_t offset, uint32_t
 {
     struct connection *connection = handle;
     struct request request = begin(handle, ZR_REQUEST_TRIM, "zero", count, offset);
-    int rc = zr_server_note_use(&server, connection->device);
+    int rc = request.rc < 0 ? request.rc : zr_server_note_use(&server, connection->device);
 
     (void)flags;
     return finish(&request, rc < 0 ? rc : zr_device_zero(connection->device, count, offset));
@@ -622,7 +668,8 @@ static int zramswap_trim(void *handle, uint32_t count, uint64_t offset, uint32_t
     struct request request = begin(handle, ZR_REQUEST_TRIM, "trim", count, offset);
 
     (void)flags;
-    return finish(&request, zr_device_zero(connection->device, count, offset));
+    return finish(&request,
+                  request.rc < 0 ? request.rc : zr_device_zero(connection->device, count, offset));
 }
 
 struct block_status {

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -31,7 +32,8 @@ static char directory[40];
 static struct server servers[MAX_SERVERS]; // the first one is the fixture's
 static struct server *const fixture = &servers[0];
 static const char *preloaded = "";
-static bool is_traced; // the next server
+static char tcp_port[8]; // where the fixture listens; "" at its Unix socket
+static bool is_traced;   // the next server
 
 // Runs at exit and from a signal handler: async-signal-safe calls only.
 static void clean_up(void)
@@ -163,9 +165,15 @@ static void await_end(struct server *server, int *status)
 static void spawn(struct server *server, const char *const *before, const char *const *after,
                   const char *messages_path)
 {
+    bool is_tcp = server == fixture && *tcp_port;
     const char *options[MAX_ARGUMENTS] = {
-        "--foreground", "--exit-with-parent", "--unix",
-        server->socket, "--pidfile",          server->pidfile,
+        "--foreground",
+        "--exit-with-parent",
+        "--pidfile",
+        server->pidfile,
+        is_tcp ? "--port" : "--unix",
+        is_tcp ? tcp_port : server->socket,
+        is_tcp ? "--ipaddr=127.0.0.1" : NULL,
     };
 
     EXPECT(server->pid == 0);
@@ -229,6 +237,20 @@ void server_kill_at_once(struct server *server)
     await_end(server, &status);
     if (!was_killed(status))
         FAIL("the server ended by itself, with wait status %#x", status);
+}
+
+// One that was free a moment ago.
+unsigned server_listen_on_tcp(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t bytes = sizeof address;
+    int fd = SYSTEM_OK(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+    SYSTEM_OK(bind(fd, (const struct sockaddr *)&address, bytes));
+    SYSTEM_OK(getsockname(fd, (struct sockaddr *)&address, &bytes));
+    close(fd);
+    sprintf(tcp_port, "%u", ntohs(address.sin_port));
+    return ntohs(address.sin_port);
 }
 
 void server_preload(const char *library)

@@ -51,6 +51,9 @@ bool server_try_start_list(int *status, const char *const *parameters);
 // A library that servers started from now on get preloaded, before NBDKIT_PRELOAD. Borrowed.
 void server_preload(const char *library);
 
+// Has the fixture's servers from now on listen on a port of 127.0.0.1 instead, which is returned.
+unsigned server_listen_on_tcp(void);
+
 // Connects to an export ("" is the disk), with base:allocation negotiated and the export's
 // description asked for. The caller ends the connection with server_disconnect.
 struct nbd_handle *server_connect(const char *export_name);
