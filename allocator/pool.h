@@ -185,7 +185,9 @@ static inline bool zr_pool_holds(const struct zr_pool *pool, zr_handle handle)
 // In the store: the kind of a span.
 static inline _Atomic uint16_t *zr_pool_kind_of(const struct zr_pool *pool, uint64_t index)
 {
-    return (_Atomic uint16_t *)(void *)(pool->metadata->base + ZR_KINDS_OFFSET) + index;
+    _Atomic uint16_t *kinds = (void *)(pool->metadata->base + ZR_KINDS_OFFSET);
+
+    return kinds + index;
 }
 
 static inline void *zr_pool_view(const struct zr_pool *pool, zr_handle handle)

@@ -109,7 +109,9 @@ static void reset(int socket)
 {
     static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
-    connect(socket, &nowhere, sizeof nowhere);
+    if (connect(socket, &nowhere, sizeof nowhere) == -1) {
+        return; // dead already: so much the better
+    }
 }
 
 // Lets go of the sockets that are dead; returns how many live.

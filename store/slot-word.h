@@ -23,10 +23,10 @@
 #include <stdint.h>
 
 enum zr_slot_kind {
-    ZR_SLOT_SAME, // filled with one 32-bit value; zero: a hole
-    ZR_SLOT_HUGE, // stored raw, since it does not compress (zram's word for it)
-    ZR_SLOT_LZ4,  // from here on: one per codec
-    ZR_SLOT_ZSTD,
+    ZR_SLOT_SAME = 0, // filled with one 32-bit value; zero: a hole
+    ZR_SLOT_HUGE = 1, // stored raw, since it does not compress (zram's word for it)
+    ZR_SLOT_LZ4 = 2,  // from here on: one per codec
+    ZR_SLOT_ZSTD = 3,
     ZR_SLOT_LOST = 7,
 };
 
