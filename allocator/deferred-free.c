@@ -145,15 +145,19 @@ int zr_deferred_free_set_batches_aside(struct zr_deferred_free *deferred)
 
 int zr_deferred_free_create(struct zr_pool *pool, struct zr_deferred_free **result)
 {
-    int rc = zr_deferred_free_create_bare(pool, result);
+    struct zr_deferred_free *deferred;
+    int rc = zr_deferred_free_create_bare(pool, &deferred);
 
-    if (rc == 0) {
-        rc = zr_deferred_free_set_batches_aside(*result);
-        if (rc < 0) {
-            zr_deferred_free_destroy(*result);
-        }
+    if (rc < 0) {
+        return rc;
     }
-    return rc;
+    rc = zr_deferred_free_set_batches_aside(deferred);
+    if (rc < 0) {
+        zr_deferred_free_destroy(deferred);
+        return rc;
+    }
+    *result = deferred;
+    return 0;
 }
 
 void zr_deferred_free_destroy(struct zr_deferred_free *deferred)

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,16 +79,19 @@ static void wait_for_requests(struct zr_lines *lines, const struct zr_line *self
 
 // ---- A line at rest: nothing of it is unread
 
-// False also if it runs, or would if it had a CPU.  A thread that waits for nothing but data does
-// neither.  Where the system does not tell, time alone counts.
-static bool is_asleep(pid_t thread)
+// False if it runs, or would if it had a CPU: a thread that waits for data does neither.  How often
+// it has gone to sleep tells whether it has run between two looks: a request that comes in pieces
+// is read before it begins.  Where the system does not tell, time alone counts.
+static bool is_asleep(pid_t thread, unsigned long long *nr_sleeps)
 {
-    char path[40], text[256];
-    const char *after_name;
+    static const char state[] = "\nState:\tS", sleeps[] = "\nvoluntary_ctxt_switches:";
+    char path[40], text[4096];
+    const char *found;
     ssize_t bytes = -1;
     int fd;
 
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    *nr_sleeps = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/status", thread);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         bytes = read(fd, text, sizeof text - 1); // NOLINT(*-unix.BlockInCriticalSection): of /proc
@@ -97,26 +101,38 @@ static bool is_asleep(pid_t thread)
         return true;
     }
     text[bytes] = '\0';
-    after_name = strrchr(text, ')');
-    return !after_name || strncmp(after_name, ") S", 3) == 0;
+    found = strstr(text, sleeps);
+    if (found) {
+        *nr_sleeps = strtoull(found + strlen(sleeps), NULL, 10);
+    }
+    return strstr(text, state) != NULL;
 }
 
+// Looks at the thread at the beginning of a rest and at its end only.
 static bool is_at_rest(struct zr_line *line, uint64_t opened_ns, uint64_t now_ns)
 {
     uint64_t nr_begun = atomic_load_explicit(&line->nr_begun, memory_order_relaxed);
-    bool is_restless = nr_begun != line->nr_seen || has_begun_before(line, UINT64_MAX);
+    bool has_rested = line->rest_ns > 0 && nr_begun == line->nr_seen;
+    unsigned long long nr_sleeps;
 
     line->nr_seen = nr_begun;
-    if (!is_restless && now_ns >= opened_ns + REST_NS && now_ns >= line->restless_ns + REST_NS) {
-        if (is_asleep(line->thread)) {
-            return true;
-        }
-        is_restless = true;
+    if (has_begun_before(line, UINT64_MAX)) {
+        line->rest_ns = 0;
+        return false;
     }
-    if (is_restless) {
-        line->restless_ns = now_ns;
+    if (has_rested && (now_ns < line->rest_ns + REST_NS || now_ns < opened_ns + REST_NS)) {
+        return false; // not for long enough
     }
-    return false;
+    if (!is_asleep(line->thread, &nr_sleeps)) {
+        line->rest_ns = 0;
+        return false;
+    }
+    has_rested = has_rested && nr_sleeps == line->nr_sleeps;
+    if (!has_rested) {
+        line->rest_ns = now_ns;
+    }
+    line->nr_sleeps = nr_sleeps;
+    return has_rested;
 }
 
 static bool are_older_settled(struct zr_lines *lines, struct zr_line *self, uint64_t opened_ns)
@@ -131,7 +147,9 @@ static bool are_older_settled(struct zr_lines *lines, struct zr_line *self, uint
         if (line == self) {
             break; // what follows is newer
         }
-        are_settled &= atomic_load_explicit(&line->suspected_ns, memory_order_relaxed) == 0 ||
+        // What is being opened has got no request yet.
+        are_settled &= line->is_opening ||
+                       atomic_load_explicit(&line->suspected_ns, memory_order_relaxed) == 0 ||
                        is_at_rest(line, opened_ns, now_ns);
     }
     pthread_mutex_unlock(&lines->lock);
@@ -145,7 +163,7 @@ int zr_lines_open(struct zr_lines *lines, struct zr_line *line, bool may_be_on_t
     struct zr_line *older;
     uint64_t opened_ns;
 
-    *line = (struct zr_line){.thread = gettid()};
+    *line = (struct zr_line){.thread = gettid(), .is_opening = true};
     pthread_mutex_lock(&lines->lock);
     opened_ns = zr_worker_now_ns();
     // Relaxed: an older one that does not see this yet sees that it is suspected, or is waited for.
@@ -159,6 +177,7 @@ int zr_lines_open(struct zr_lines *lines, struct zr_line *line, bool may_be_on_t
     opened_ns = zr_worker_now_ns();
     line->marks_ns[0] = line->marks_ns[1] = opened_ns;
     wait_for_requests(lines, line, opened_ns);
+    opened_ns = zr_worker_now_ns();
     while (may_be_on_the_way && !are_older_settled(lines, line, opened_ns)) {
         if (zr_worker_now_ns() > opened_ns + OPEN_NS) {
             zr_lines_close(lines, line);
@@ -166,6 +185,9 @@ int zr_lines_open(struct zr_lines *lines, struct zr_line *line, bool may_be_on_t
         }
         pause_a_moment();
     }
+    pthread_mutex_lock(&lines->lock);
+    line->is_opening = false;
+    pthread_mutex_unlock(&lines->lock);
     return 0;
 }
 

@@ -15,8 +15,9 @@
 // What is being executed cannot be refused.  So a new line opens after it; and a request that may
 // have waited for half a second waits for what has been executed for as long on other lines.
 //
-// Threads: a line belongs to the thread that opens it; calls on several lines may overlap.  Only
-// zr_lines_open blocks for others, and zr_line_begin where it says so.  Nothing allocates.
+// Threads: a line belongs to the thread that opens it; calls on several lines may overlap.
+// zr_lines_open blocks for others, and zr_line_begin where it says so; both, and zr_lines_close,
+// take a lock under which files of /proc are read.  Nothing allocates.
 #ifndef ZR_LINE_H
 #define ZR_LINE_H
 
@@ -40,8 +41,11 @@ struct zr_line {
     _Atomic uint64_t begun_ns;     // of the request under way; 0: none; 1: just beginning
     _Atomic uint64_t nr_begun;     // requests
     _Atomic uint64_t suspected_ns; // since when; 0: it is not
-    uint64_t restless_ns;          // under the lock: when it was last seen not to be at rest,
-    uint64_t nr_seen;              // and how many requests had begun
+    // Under the lock: since when it has been seen at rest, or 0; how many requests had begun by
+    // then, and how often its thread had gone to sleep.
+    uint64_t rest_ns, nr_seen;
+    unsigned long long nr_sleeps;
+    bool is_opening;
     // Its thread's:
     uint64_t marks_ns[2];  // when requests began, 128 to 255 and 0 to 127 ago
     uint64_t suspicion_ns; // suspected_ns, as it was at the last request

@@ -210,27 +210,28 @@ static int refuse_state(const struct zr_server_config *config, int rc, char *why
 }
 
 // What was in use, and is not here any more, is lost: it reads as EIO, not as zeros.  What is here
-// is in use, also if the store had no state=FILE until now.
+// is in use, served or not, also if the store had no state=FILE until now.
 static int lose_missing(struct zr_server *server, const struct zr_server_config *config, char *why)
 {
     size_t i;
     int rc;
 
-    for (i = 0; i < server->nr_served; i++) {
+    for (i = 0; i < server->nr_devices; i++) {
         struct zr_device *device = &server->devices[i];
         struct zr_identity *identity = &server->identities[i];
+        bool is_served = i < server->nr_served;
         enum zr_export_use use = zr_state_find(&server->state, device->name, identity->uuid);
         bool is_empty =
             atomic_load_explicit(&device->table.account.stored_bytes, memory_order_relaxed) == 0;
 
-        if (use == ZR_EXPORT_IS_LOST && !is_empty) {
+        if (use == ZR_EXPORT_IS_LOST && !is_empty && is_served) {
             snprintf(why, ZR_STORE_WHY_BYTES,
                      "state=%.200s: export '%.60s' in the store is not the one that is in use, and "
                      "holds something: drop it, or give the state that belongs to the store",
                      config->state, device->name);
             return -EINVAL;
         }
-        if (use == ZR_EXPORT_IS_LOST) {
+        if (use == ZR_EXPORT_IS_LOST && is_served) {
             zr_device_lose(device);
         }
         if (use == ZR_EXPORT_UNUSED && !is_empty) {

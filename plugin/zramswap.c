@@ -564,11 +564,13 @@ static struct request begin(void *handle, enum zr_request_kind kind, const char 
     struct connection *connection = handle;
     struct request request = {connection, kind, what, bytes, offset, 0, 0};
     bool changes = kind == ZR_REQUEST_WRITE || kind == ZR_REQUEST_TRIM;
+    bool may_be_stale =
+        zr_line_begin(connection->lines, &connection->line, changes, &request.start_ns);
 
     if (changes && !connection->client.is_writer) {
         begin_to_write(connection);
     }
-    if (zr_line_begin(connection->lines, &connection->line, changes, &request.start_ns)) {
+    if (may_be_stale || connection->has_hung_up) {
         if (!has_hung_up(connection)) {
             zr_line_trust(&connection->line, request.start_ns);
         } else if (changes) {

@@ -48,6 +48,23 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 1' INT TERM
 
+# For servers of other users: the folders above the build may be closed to them.
+share_build() {
+    local library libraries=()
+    chmod 755 "$folder"
+    cp "$plugin" "$folder/zramswap.so"
+    plugin=$folder/zramswap.so
+    for library in ${NBDKIT_PRELOAD-}; do
+        if [[ $library == */malloc-first.so ]]; then
+            cp "$library" "$folder"
+            library=$folder/malloc-first.so
+        fi
+        libraries+=("$library")
+    done
+    chmod 755 "$folder"/*.so
+    [[ -z ${NBDKIT_PRELOAD-} ]] || NBDKIT_PRELOAD=${libraries[*]}
+}
+
 # start_server NAME ARGUMENT...
 start_server() {
     local name=$1

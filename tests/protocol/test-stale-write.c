@@ -15,6 +15,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "content.h"
@@ -26,6 +27,9 @@
 #define SLOW_BYTES (2 * MiB) // of zstd 19: half a second
 #define HELD_US 700000       // longer than it takes the server to become suspicious
 #define SOON_US 50000
+#define NR_PIECES 16 // of a request that a network delivers slowly
+#define PIECE_US 5000
+#define LARGE_BYTES (4 * MiB)
 #define MAX_THREADS 32
 #define PATIENCE_MS 100
 
@@ -39,7 +43,7 @@ struct request {
 
 static unsigned port; // 0: a Unix socket
 static unsigned nr_stale;
-static uint8_t slow[SLOW_BYTES], old_page[PAGE_BYTES], new_page[PAGE_BYTES];
+static uint8_t slow[SLOW_BYTES], large[LARGE_BYTES], old_page[PAGE_BYTES], new_page[PAGE_BYTES];
 
 static struct nbd_handle *attach(void)
 {
@@ -126,17 +130,24 @@ static void release(pid_t thread)
 
 // With libnbd, which has the socket non-blocking, out of the way. False if the socket takes no more
 // for a while.
-static bool send_write(struct nbd_handle *nbd, const void *data, size_t bytes)
+static bool send_header(struct nbd_handle *nbd, size_t bytes)
 {
     const struct request request = {
         .magic = htobe32(REQUEST_MAGIC),
         .type = htobe16(COMMAND_WRITE),
         .bytes = htobe32(bytes),
     };
+
+    return send(nbd_aio_get_fd(nbd), &request, sizeof request, MSG_NOSIGNAL) ==
+           (ssize_t)sizeof request;
+}
+
+static bool send_write(struct nbd_handle *nbd, const void *data, size_t bytes)
+{
     const uint8_t *from = data;
     struct pollfd socket = {.fd = nbd_aio_get_fd(nbd), .events = POLLOUT};
 
-    if (send(socket.fd, &request, sizeof request, MSG_NOSIGNAL) != (ssize_t)sizeof request)
+    if (!send_header(nbd, bytes))
         return false;
     while (bytes > 0 && poll(&socket, 1, PATIENCE_MS) == 1) {
         ssize_t sent = SYSTEM_OK(send(socket.fd, from, bytes, MSG_NOSIGNAL));
@@ -148,7 +159,7 @@ static bool send_write(struct nbd_handle *nbd, const void *data, size_t bytes)
 }
 
 // How a client may end a connection. The kernel's shuts it down; zramswap-nbd then has it reset.
-enum ending { CLOSED, SHUT_DOWN, RESET, NR_ENDINGS };
+enum ending { CLOSED, SHUT_DOWN, RESET };
 
 static const char *const endings[] = {"closed", "shut down", "reset"};
 
@@ -191,10 +202,21 @@ static void *go_on(void *argument)
     return NULL;
 }
 
+static uint64_t now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static void start(struct successor *successor)
 {
+    uint64_t start_us;
+
     EXPECT(pthread_create(&successor->thread, NULL, go_on, successor) == 0);
-    for (int us = 0; us < HELD_US && !atomic_load(&successor->is_done); us += 1000)
+    start_us = now_us();
+    while (now_us() < start_us + HELD_US && !atomic_load(&successor->is_done))
         usleep(1000);
 }
 
@@ -261,6 +283,43 @@ static void try_slow(enum ending ending)
     start(&successor);
     expect_new(&successor, thread);
     forget(nbd, ending);
+}
+
+struct sender {
+    pthread_t thread;
+    struct nbd_handle *nbd;
+    enum ending ending;
+};
+
+static void *send_in_pieces(void *argument)
+{
+    const struct sender *sender = argument;
+    const size_t bytes = PAGE_BYTES / NR_PIECES;
+
+    EXPECT(send_header(sender->nbd, PAGE_BYTES));
+    for (int i = 0; i < NR_PIECES; i++) {
+        EXPECT(send(nbd_aio_get_fd(sender->nbd), old_page, bytes, 0) == (ssize_t)bytes);
+        usleep(PIECE_US);
+    }
+    send_write(sender->nbd, large, LARGE_BYTES); // behind which the end is not seen yet
+    give_up(sender->nbd, sender->ending);
+    return NULL;
+}
+
+// Given up, as far as the client is concerned, and still on the way, with no pause of 20 ms.
+static void try_pieces(enum ending ending)
+{
+    struct successor successor = {0};
+    struct sender sender = {.ending = ending};
+    pid_t thread;
+
+    sender.nbd = attach_on(&thread);
+    EXPECT(pthread_create(&sender.thread, NULL, send_in_pieces, &sender) == 0);
+    usleep(PIECE_US);
+    start(&successor);
+    EXPECT(pthread_join(sender.thread, NULL) == 0);
+    expect_new(&successor, thread);
+    forget(sender.nbd, ending);
 }
 
 // The kernel's client with two connections takes the other one, which was there all the time.
@@ -360,14 +419,17 @@ static void try_alive(void)
 static const struct {
     const char *name;
     void (*run)(enum ending ending);
-    enum ending over_tcp; // the first that it stands
+    enum ending first, last, first_over_tcp, last_over_tcp; // what it stands
 } cases[] = {
-    {"unread", try_unread, CLOSED},
-    {"unread, and more than the sockets take", try_crammed, CLOSED},
-    {"being executed", try_slow, CLOSED},
-    {"unread, two connections", try_two_connections, CLOSED},
-    {"unread, and more than the sockets take, two connections", try_crammed_two_connections, RESET},
-    {"being executed by a stopped server, two connections", try_stopped, CLOSED},
+    {"unread", try_unread, CLOSED, SHUT_DOWN, CLOSED, RESET},
+    {"unread, and more than the sockets take", try_crammed, CLOSED, SHUT_DOWN, CLOSED, RESET},
+    {"being executed", try_slow, CLOSED, SHUT_DOWN, CLOSED, RESET},
+    {"on the way, in pieces", try_pieces, 1, 0, CLOSED, SHUT_DOWN},
+    {"unread, two connections", try_two_connections, CLOSED, SHUT_DOWN, CLOSED, RESET},
+    {"unread, and more than the sockets take, two connections", try_crammed_two_connections, CLOSED,
+     SHUT_DOWN, RESET, RESET},
+    {"being executed by a stopped server, two connections", try_stopped, CLOSED, SHUT_DOWN, CLOSED,
+     RESET},
 };
 
 static void try_all(const char *socket)
@@ -380,9 +442,9 @@ static void try_all(const char *socket)
     NBD_OK(nbd_pwrite(nbd, new_page, PAGE_BYTES, 0, 0));
     server_disconnect(nbd);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        enum ending ending = port ? cases[i].over_tcp : CLOSED;
+        enum ending ending = port ? cases[i].first_over_tcp : cases[i].first;
 
-        for (; ending < (port ? NR_ENDINGS : RESET); ending++) {
+        for (; ending <= (port ? cases[i].last_over_tcp : cases[i].last); ending++) {
             printf("%s, %s: %s\n", socket, endings[ending], cases[i].name);
             fflush(stdout);
             cases[i].run(ending);
@@ -399,6 +461,7 @@ int main(void)
     server_skip_under_tsan();
     content_fill(slow, SLOW_BYTES, CONTENT_TEXT);
     memset(old_page, 1, sizeof old_page);
+    memset(large, 1, sizeof large);
     memset(new_page, 2, sizeof new_page);
     try_all("Unix");
     port = server_listen_on_tcp();
