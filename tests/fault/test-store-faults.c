@@ -157,8 +157,10 @@ static bool live(const char *function, int *status, unsigned *nr_failed_requests
     prepare();
     if (!server_try_start_list(status, after))
         return true;
-    if (!is_new)
-        is_served = compare(&a, "a") | compare(&kept, "kept");
+    if (!is_new) {
+        is_served |= compare(&a, "a");
+        is_served |= compare(&kept, "kept");
+    }
     is_served |= write_new(nr_failed_requests);
     *status = server_end();
     // nbdkit tells that it is there before all of the plugin's start is done.
