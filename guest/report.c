@@ -6,12 +6,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 512 };
+enum { LINE_BYTES = 512, NUMBER_BYTES = 6, NR_NUMBERS = 100000 };
 
 void zr_log(enum zr_priority priority, const char *format, ...)
 {
@@ -60,19 +61,34 @@ int zr_report_open(const char *path)
     return error;
 }
 
+// Readers have no lock: they read from the beginning to the end, and a line counts if it ends with
+// the number that it begins with.  So the end is written first and the beginning last.
+static void write_line(const char *line)
+{
+    memcpy(state + LINE_BYTES - NUMBER_BYTES, line + LINE_BYTES - NUMBER_BYTES, NUMBER_BYTES);
+    atomic_thread_fence(memory_order_seq_cst);
+    memcpy(state + NUMBER_BYTES, line + NUMBER_BYTES, LINE_BYTES - (size_t)2 * NUMBER_BYTES);
+    atomic_thread_fence(memory_order_seq_cst);
+    memcpy(state, line, NUMBER_BYTES);
+}
+
 void zr_report_state(const char *word, int64_t since_ms, const char *why)
 {
-    char line[LINE_BYTES];
+    static unsigned number;
+    char line[LINE_BYTES], end[NUMBER_BYTES + 1];
     int length;
 
     if (!state) {
         return;
     }
-    length =
-        snprintf(line, sizeof line, "%d %s %" PRId64 " %s", getpid(), word, since_ms / 1000, why);
-    if (length < LINE_BYTES - 1) {
-        memset(line + length, ' ', (size_t)(LINE_BYTES - 1 - length));
+    number = (number + 1) % NR_NUMBERS;
+    length = snprintf(line, sizeof line, "%05u %d %s %" PRId64 " %s", number, getpid(), word,
+                      since_ms / 1000, why);
+    if (length < LINE_BYTES) {
+        memset(line + length, ' ', (size_t)(LINE_BYTES - length));
     }
-    line[LINE_BYTES - 1] = '\n';
-    memcpy(state, line, sizeof line);
+    snprintf(end, sizeof end, "%05u\n", number);
+    memcpy(line + LINE_BYTES - NUMBER_BYTES, end, NUMBER_BYTES);
+    line[LINE_BYTES - NUMBER_BYTES - 1] = ' ';
+    write_line(line);
 }
