@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 512, NUMBER_BYTES = 6, NR_NUMBERS = 100000 };
+enum { LINE_BYTES = 512, NUMBER_BYTES = 6, END = LINE_BYTES - NUMBER_BYTES, NR_NUMBERS = 100000 };
 
 void zr_log(enum zr_priority priority, const char *format, ...)
 {
@@ -65,9 +65,9 @@ int zr_report_open(const char *path)
 // the number that it begins with.  So the end is written first and the beginning last.
 static void write_line(const char *line)
 {
-    memcpy(state + LINE_BYTES - NUMBER_BYTES, line + LINE_BYTES - NUMBER_BYTES, NUMBER_BYTES);
+    memcpy(state + END, line + END, NUMBER_BYTES);
     atomic_thread_fence(memory_order_seq_cst);
-    memcpy(state + NUMBER_BYTES, line + NUMBER_BYTES, LINE_BYTES - (size_t)2 * NUMBER_BYTES);
+    memcpy(state + NUMBER_BYTES, line + NUMBER_BYTES, END - NUMBER_BYTES);
     atomic_thread_fence(memory_order_seq_cst);
     memcpy(state, line, NUMBER_BYTES);
 }
@@ -88,7 +88,7 @@ void zr_report_state(const char *word, int64_t since_ms, const char *why)
         memset(line + length, ' ', (size_t)(LINE_BYTES - length));
     }
     snprintf(end, sizeof end, "%05u\n", number);
-    memcpy(line + LINE_BYTES - NUMBER_BYTES, end, NUMBER_BYTES);
-    line[LINE_BYTES - NUMBER_BYTES - 1] = ' ';
+    memcpy(line + END, end, NUMBER_BYTES);
+    line[END - 1] = ' ';
     write_line(line);
 }
