@@ -19,9 +19,10 @@ void zr_log(enum zr_priority priority, const char *format, ...)
 // or -errno.
 int zr_report_open(const char *path);
 
-// "NUMBER PID WORD SECONDS WHY NUMBER": since when, by the clock of /proc/uptime, and a few words or
-// "".  Does nothing when there is no file.  Who reads the file while it is written finds two numbers
-// that differ, or fewer.  One thread.
+// "NUMBER PID WORD SECONDS WHY NUMBER": since when, by the clock of /proc/uptime, and a few words
+// or
+// "".  Does nothing when there is no file.  Who reads the file while it is written finds two
+// numbers that differ, or fewer.  One thread.
 void zr_report_state(const char *word, int64_t since_ms, const char *why);
 
 #endif
