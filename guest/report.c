@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 512, NUMBER_BYTES = 6, END = LINE_BYTES - NUMBER_BYTES, NR_NUMBERS = 100000 };
+enum { LINE_BYTES = 512, NUMBER_BYTES = 8, END = LINE_BYTES - NUMBER_BYTES, NR_NUMBERS = 10000000 };
 
 void zr_log(enum zr_priority priority, const char *format, ...)
 {
@@ -61,15 +61,24 @@ int zr_report_open(const char *path)
     return error;
 }
 
+static _Atomic uint64_t *number_at(size_t offset)
+{
+    void *place = state + offset; // aligned: a mapping begins with a page
+
+    return place;
+}
+
 // Readers have no lock: they read from the beginning to the end, and a line counts if it ends with
 // the number that it begins with.  So the end is written first and the beginning last.
 static void write_line(const char *line)
 {
-    memcpy(state + END, line + END, NUMBER_BYTES);
-    atomic_thread_fence(memory_order_seq_cst);
+    uint64_t begin, end;
+
+    memcpy(&begin, line, NUMBER_BYTES);
+    memcpy(&end, line + END, NUMBER_BYTES);
+    atomic_exchange_explicit(number_at(END), end, memory_order_acq_rel); // before what follows
     memcpy(state + NUMBER_BYTES, line + NUMBER_BYTES, END - NUMBER_BYTES);
-    atomic_thread_fence(memory_order_seq_cst);
-    memcpy(state, line, NUMBER_BYTES);
+    atomic_store_explicit(number_at(0), begin, memory_order_release);
 }
 
 void zr_report_state(const char *word, int64_t since_ms, const char *why)
@@ -82,12 +91,12 @@ void zr_report_state(const char *word, int64_t since_ms, const char *why)
         return;
     }
     number = (number + 1) % NR_NUMBERS;
-    length = snprintf(line, sizeof line, "%05u %d %s %" PRId64 " %s", number, getpid(), word,
+    length = snprintf(line, sizeof line, "%07u %d %s %" PRId64 " %s", number, getpid(), word,
                       since_ms / 1000, why);
     if (length < LINE_BYTES) {
         memset(line + length, ' ', (size_t)(LINE_BYTES - length));
     }
-    snprintf(end, sizeof end, "%05u\n", number);
+    snprintf(end, sizeof end, "%07u\n", number);
     memcpy(line + END, end, NUMBER_BYTES);
     line[END - 1] = ' ';
     write_line(line);

@@ -13,7 +13,7 @@
 
 #define NR_OPENED 3000
 #define LINE_BYTES 512
-#define NUMBER_BYTES 6
+#define NUMBER_BYTES 8
 
 static char path[] = "/tmp/zramswap-test-XXXXXX";
 static atomic_bool is_over;
