@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <endian.h>
+#include <linux/nbd.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -15,21 +16,10 @@
 #include "expect.h"
 #include "hostile.h"
 
-#define REQUEST_MAGIC 0x25609513
-#define COMMAND_READ 0
-#define COMMAND_WRITE 1
 #define BIG_BYTES (1024u * 1024)
 #define NR_HALF_SENT 32
 #define NR_DEAF 8
 #define CROWD 1000
-
-// As NBD has it: everything big-endian.
-struct request {
-    uint32_t magic;
-    uint16_t flags, type;
-    uint64_t cookie, offset;
-    uint32_t bytes;
-} __attribute__((packed));
 
 static const char zeros[BIG_BYTES];
 
@@ -57,12 +47,12 @@ static struct nbd_handle *connect_at_last(const char *socket_path, const char *e
 
 // The first bytes of a request, with libnbd out of the way. What the server thinks of it, and
 // whether it is still there, does not matter.
-static void send_raw(struct nbd_handle *nbd, uint16_t type, uint32_t bytes, size_t nr_sent)
+static void send_raw(struct nbd_handle *nbd, uint32_t type, uint32_t bytes, size_t nr_sent)
 {
-    const struct request request = {
-        .magic = htobe32(REQUEST_MAGIC),
-        .type = htobe16(type),
-        .bytes = htobe32(bytes),
+    const struct nbd_request request = {
+        .magic = htobe32(NBD_REQUEST_MAGIC),
+        .type = htobe32(type),
+        .len = htobe32(bytes),
     };
     int fd = nbd_aio_get_fd(nbd);
     size_t in_header = nr_sent < sizeof request ? nr_sent : sizeof request;
@@ -85,8 +75,8 @@ static void die_mid_request(const char *socket_path, const char *export_name)
         struct nbd_handle *nbd = connect_at_last(socket_path, export_name);
 
         for (int i = 0; i < 4; i++)
-            send_raw(nbd, COMMAND_READ, BIG_BYTES, sizeof(struct request));
-        send_raw(nbd, COMMAND_WRITE, BIG_BYTES, BIG_BYTES / 2);
+            send_raw(nbd, NBD_CMD_READ, BIG_BYTES, sizeof(struct nbd_request));
+        send_raw(nbd, NBD_CMD_WRITE, BIG_BYTES, BIG_BYTES / 2);
         nbd_close(nbd);
     }
 }
@@ -94,8 +84,8 @@ static void die_mid_request(const char *socket_path, const char *export_name)
 static void send_half(const char *socket_path, const char *export_name)
 {
     for (int i = 0; i < NR_HALF_SENT; i++)
-        send_raw(connect_at_last(socket_path, export_name), COMMAND_WRITE, BIG_BYTES,
-                 i % 2 == 0 ? sizeof(struct request) / 2 : BIG_BYTES / 2);
+        send_raw(connect_at_last(socket_path, export_name), NBD_CMD_WRITE, BIG_BYTES,
+                 i % 2 == 0 ? sizeof(struct nbd_request) / 2 : BIG_BYTES / 2);
     sleep_for_ever();
 }
 
@@ -108,7 +98,7 @@ static void never_read_replies(const char *socket_path, const char *export_name)
     // Each connection takes requests until all of its threads wait for us to read.
     for (int i = 0; i < NR_DEAF; i++)
         for (int nr = 0; nr < 32; nr++)
-            send_raw(connections[i], COMMAND_READ, BIG_BYTES, sizeof(struct request));
+            send_raw(connections[i], NBD_CMD_READ, BIG_BYTES, sizeof(struct nbd_request));
     sleep_for_ever();
 }
 

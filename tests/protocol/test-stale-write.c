@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <endian.h>
+#include <linux/nbd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,8 +23,6 @@
 #include "expect.h"
 #include "server.h"
 
-#define REQUEST_MAGIC 0x25609513
-#define COMMAND_WRITE 1
 #define SLOW_BYTES (2 * MiB) // of zstd 19: half a second
 #define HELD_US 700000       // longer than it takes the server to become suspicious
 #define SOON_US 50000
@@ -32,14 +31,6 @@
 #define LARGE_BYTES (4 * MiB)
 #define MAX_THREADS 32
 #define PATIENCE_MS 100
-
-// As NBD has it: everything big-endian.
-struct request {
-    uint32_t magic;
-    uint16_t flags, type;
-    uint64_t cookie, offset;
-    uint32_t bytes;
-} __attribute__((packed));
 
 static unsigned port; // 0: a Unix socket
 static unsigned nr_stale;
@@ -132,10 +123,10 @@ static void release(pid_t thread)
 // for a while.
 static bool send_header(struct nbd_handle *nbd, size_t bytes)
 {
-    const struct request request = {
-        .magic = htobe32(REQUEST_MAGIC),
-        .type = htobe16(COMMAND_WRITE),
-        .bytes = htobe32(bytes),
+    const struct nbd_request request = {
+        .magic = htobe32(NBD_REQUEST_MAGIC),
+        .type = htobe32(NBD_CMD_WRITE),
+        .len = htobe32(bytes),
     };
 
     return send(nbd_aio_get_fd(nbd), &request, sizeof request, MSG_NOSIGNAL) ==
