@@ -227,6 +227,17 @@ static void expect_new(struct successor *successor, pid_t old_thread)
     server_disconnect(successor->nbd);
 }
 
+// Gives the old connection up while its thread is held.
+static void succeed(struct successor *successor, struct nbd_handle *nbd, pid_t thread,
+                    enum ending ending)
+{
+    give_up(nbd, ending);
+    start(successor);
+    release(thread);
+    expect_new(successor, thread);
+    forget(nbd, ending);
+}
+
 // ---- the cases ---------------------------------------------------------------------------------
 
 static void try_unread(enum ending ending)
@@ -237,11 +248,7 @@ static void try_unread(enum ending ending)
 
     hold(thread);
     EXPECT(send_write(nbd, old_page, PAGE_BYTES));
-    give_up(nbd, ending);
-    start(&successor);
-    release(thread);
-    expect_new(&successor, thread);
-    forget(nbd, ending);
+    succeed(&successor, nbd, thread, ending);
 }
 
 // More than the sockets take: over TCP the server cannot see yet that the client has closed.
@@ -254,11 +261,7 @@ static void try_crammed(enum ending ending)
     hold(thread);
     while (send_write(nbd, old_page, PAGE_BYTES))
         continue;
-    give_up(nbd, ending);
-    start(&successor);
-    release(thread);
-    expect_new(&successor, thread);
-    forget(nbd, ending);
+    succeed(&successor, nbd, thread, ending);
 }
 
 // One that the server is executing.
@@ -328,11 +331,7 @@ static void try_two_connections(enum ending ending)
     hold(thread);
     EXPECT(send_write(nbd, old_page, PAGE_BYTES));
     usleep(HELD_US); // until its timeout
-    give_up(nbd, ending);
-    start(&successor);
-    release(thread);
-    expect_new(&successor, thread);
-    forget(nbd, ending);
+    succeed(&successor, nbd, thread, ending);
 }
 
 // The same with more than the sockets take, so that no end can be seen unless by a reset.
@@ -346,11 +345,7 @@ static void try_crammed_two_connections(enum ending ending)
     while (send_write(nbd, old_page, PAGE_BYTES))
         continue;
     usleep(HELD_US);
-    give_up(nbd, ending);
-    start(&successor);
-    release(thread);
-    expect_new(&successor, thread);
-    forget(nbd, ending);
+    succeed(&successor, nbd, thread, ending);
 }
 
 // The whole server is stopped, in the middle of a write that the client sends again.
