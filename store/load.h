@@ -11,9 +11,11 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define ZR_LOAD_STRIPES 64
+#define ZR_LOAD_NS_PER_BUSY_REQUEST 1000000u // more than one in this time: the server is busy
 
 struct zr_load {
     struct {
@@ -36,6 +38,23 @@ static inline uint64_t zr_load_nr_requests(const struct zr_load *load)
         nr += atomic_load_explicit(&load->stripe[i].nr_requests, memory_order_relaxed);
     }
     return nr;
+}
+
+// For one who asks now and then whether the server is busy.
+struct zr_load_meter {
+    const struct zr_load *load; // borrowed
+    uint64_t seen_requests, seen_ns;
+};
+
+// Whether requests came since the last call at more than a thousand a second.
+static inline bool zr_load_meter_is_busy(struct zr_load_meter *meter, uint64_t now_ns)
+{
+    uint64_t nr_requests = zr_load_nr_requests(meter->load) - meter->seen_requests;
+    uint64_t ns = now_ns - meter->seen_ns;
+
+    meter->seen_requests += nr_requests;
+    meter->seen_ns = now_ns;
+    return nr_requests > ns / ZR_LOAD_NS_PER_BUSY_REQUEST;
 }
 
 #endif

@@ -255,7 +255,7 @@ START_TEST(the_coldest_page_tells_the_age)
         write_to(&server.devices[0], 0, 2, CONTENT_RANDOM);
         write_to(&server.devices[1], 1, 1, CONTENT_RANDOM);
     }
-    ck_assert_uint_eq(get_stats().total.coldest_age_s, zr_ager_least_s(3));
+    ck_assert_uint_eq(get_stats().total.coldest_age_s, zr_ager_least_walks(3) * 60);
     zr_device_zero(&server.devices[1], PAGE_BYTES, 0);
     ck_assert_uint_eq(get_stats().total.coldest_age_s, 0);
     zr_server_fini(&server);
