@@ -96,6 +96,16 @@ int zr_log_append(struct zr_log *log, uint32_t bytes, uint32_t nr_owners, uint32
     return 0;
 }
 
+size_t zr_log_readable_bytes(const struct zr_pool *pool, zr_handle object)
+{
+    const size_t start = zr_handle_offset_bytes(object) & (ZR_SPAN_BYTES - 1);
+    const uint64_t pages =
+        (uint64_t)zr_span_backed(zr_pool_span_of(pool, object)) >> start / ZR_OS_PAGE_BYTES;
+    const size_t nr_pages = (size_t)__builtin_ctzll(~pages);
+
+    return nr_pages > 0 ? nr_pages * ZR_OS_PAGE_BYTES - start % ZR_OS_PAGE_BYTES : 0;
+}
+
 void zr_log_keep_spare(struct zr_log *log)
 {
     if (!log->spare) {

@@ -22,6 +22,7 @@
 #include "pool.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct zr_log {
@@ -49,6 +50,9 @@ uint32_t zr_log_room_bytes(const struct zr_log *log);
 // or the system refuses memory.  Its memory is taken; may block for that.
 int zr_log_append(struct zr_log *log, uint32_t bytes, uint32_t nr_owners, uint32_t owned_bytes,
                   bool may_use_spare, uint64_t *offset);
+
+// How much from an object's start on, within its span, may be looked at: has memory.
+size_t zr_log_readable_bytes(const struct zr_pool *pool, zr_handle object);
 
 // Has a spare from now on, if the pool has a free span.
 void zr_log_keep_spare(struct zr_log *log);

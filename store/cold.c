@@ -11,7 +11,6 @@
 #define READ_SHARE 500
 #define CALM_MINUTES 5
 #define SLICE_NS 1000000
-#define BUSY_PAUSE_NS 200000000
 #define IDLE_PAUSE_NS 500000000
 #define CACHE_NS NS_PER_S
 
@@ -158,8 +157,8 @@ static uint64_t work(void *opaque)
 
     zr_group_cache_expire(cold->groups, now_ns - CACHE_NS);
     judge_each_minute(cold, now_ns);
-    if (zr_load_meter_is_busy(&cold->load, now_ns) || cold->config.mode == ZR_COLD_OFF) {
-        return BUSY_PAUSE_NS;
+    if (cold->config.mode == ZR_COLD_OFF || zr_load_meter_is_busy(&cold->load, now_ns)) {
+        return IDLE_PAUSE_NS;
     }
     start_cpu_ns = cpu_ns();
     has_more = work_slice(cold, now_ns);

@@ -124,6 +124,7 @@ static bool publish(struct zr_demoter *demoter, unsigned nr)
         }
     }
     count(&demoter->nr_groups, 1);
+    zr_log_keep_spare(&demoter->log);
     return true;
 }
 
@@ -185,6 +186,7 @@ static void make_groups(struct zr_demoter *demoter, unsigned min_gain_share)
             nr = gathering->nr;
         }
         if (!publish(demoter, nr)) {
+            demoter->has_no_room = true;
             break;
         }
         forget_first(demoter, nr);
@@ -195,6 +197,7 @@ static void make_groups(struct zr_demoter *demoter, unsigned min_gain_share)
 static void end_gathering(struct zr_demoter *demoter)
 {
     zr_rcu_read_unlock();
+    explicit_bzero(demoter->maker.pages, ZR_GROUP_RAW_BYTES); // their owner may trim them next
     zr_deferred_free_words(demoter->deferred, demoter->gathering.replaced,
                            demoter->gathering.nr_replaced);
 }
@@ -216,7 +219,6 @@ void zr_demoter_demote(struct zr_demoter *demoter, struct zr_device *device, uin
     uint64_t end = (*slot / ZR_LEAF_SLOTS + 1) * ZR_LEAF_SLOTS;
 
     pthread_mutex_lock(&demoter->lock);
-    zr_log_keep_spare(&demoter->log);
     begin_gathering(demoter, device, (uint32_t)(*slot / ZR_LEAF_SLOTS));
     while (gathering->leaf && *slot < end && gathering->nr < ZR_GROUP_PAGES) {
         uint64_t word = zr_leaf_word(gathering->leaf, *slot);
@@ -248,15 +250,6 @@ static uint64_t nr_opened_spans(struct zr_demoter *demoter)
     nr = demoter->pool->nr_opened_spans;
     pthread_mutex_unlock(&demoter->pool->span_lock);
     return nr;
-}
-
-// How many bytes from offset on, within its span, have memory: nothing beyond may be looked at.
-static size_t backed_bytes_from(const struct zr_span *span, size_t start)
-{
-    uint64_t pages = zr_span_backed(span) >> start / ZR_OS_PAGE_BYTES;
-    size_t nr = (size_t)__builtin_ctzll(~pages);
-
-    return nr > 0 ? nr * ZR_OS_PAGE_BYTES - start % ZR_OS_PAGE_BYTES : 0;
 }
 
 static struct zr_device *find_device(struct zr_demoter *demoter, uint32_t seed)
@@ -308,34 +301,38 @@ static void gather_members(struct zr_demoter *demoter, const struct zr_group *gr
     }
 }
 
-// Makes all that is left in a span anew elsewhere, and frees the span.  What could not be read, or
-// found no room, stays.
-static void clean_span(struct zr_demoter *demoter, struct zr_span *span)
+// Makes all that is left in a span anew elsewhere, and frees the span.  What found no room stays,
+// and what could not be read, for good.  True if the span is free.
+static bool clean_span(struct zr_demoter *demoter, struct zr_span *span)
 {
     const uint64_t span_offset = zr_pool_span_index(demoter->pool, span) << ZR_SPAN_SHIFT;
     const struct zr_group *group;
-    size_t start, max_bytes;
+    uint32_t start;
+    bool is_empty;
 
     if (!zr_pool_try_isolate(demoter->pool, span, zr_size_class_log(&demoter->pool->classes))) {
-        return;
+        return false;
     }
+    demoter->has_no_room = false;
     for (start = 0; start < zr_span_fill_bytes(span); start += zr_log_object_bytes(group->bytes)) {
-        group = zr_pool_view(demoter->pool, zr_handle_make(span_offset + start, 1));
-        max_bytes = backed_bytes_from(span, start);
-        if (max_bytes < sizeof *group || !zr_group_is_sound(group, max_bytes)) {
+        zr_handle handle = zr_handle_make(span_offset + start, 1);
+
+        group = zr_pool_view(demoter->pool, handle);
+        if (!zr_group_is_sound(group, zr_log_readable_bytes(demoter->pool, handle))) {
             break; // damaged, or the end of what an earlier server made
         }
         gather_members(demoter, group, span_offset + start);
     }
     flush(demoter);
     zr_deferred_free_drain(demoter->deferred);
-    if (zr_span_is_empty(span)) {
-        count(&demoter->nr_cleaned_spans, 1);
-    } else {
+    is_empty = zr_span_is_empty(span);
+    if (!is_empty && !demoter->has_no_room) {
         atomic_store_explicit(&span->is_kept, true, memory_order_relaxed);
     }
+    count(&demoter->nr_cleaned_spans, is_empty);
     zr_pool_put_back(demoter->pool, span);
     zr_log_keep_spare(&demoter->log);
+    return is_empty;
 }
 
 // Whether so much of all logs is lost that cleaning pays.
@@ -368,6 +365,7 @@ bool zr_demoter_clean(struct zr_demoter *demoter)
 
         if (zr_log_waste_bytes(demoter->pool, span) > ZR_SPAN_BYTES / CLEAN_SHARE) {
             clean_span(demoter, span);
+            demoter->is_cleaning = !demoter->has_no_room;
             pthread_mutex_unlock(&demoter->lock);
             return true;
         }
@@ -382,6 +380,7 @@ bool zr_demoter_reclaim(struct zr_demoter *demoter)
     uint64_t nr_spans = nr_opened_spans(demoter), i;
     uint32_t most_bytes = ZR_SPAN_BYTES / URGENT_SHARE;
     struct zr_span *sparsest = NULL;
+    bool has_gained = false;
 
     pthread_mutex_lock(&demoter->lock);
     for (i = 0; i < nr_spans; i++) {
@@ -395,9 +394,9 @@ bool zr_demoter_reclaim(struct zr_demoter *demoter)
     }
     if (sparsest) {
         demoter->is_urgent = true;
-        clean_span(demoter, sparsest);
+        has_gained = clean_span(demoter, sparsest);
         demoter->is_urgent = false;
     }
     pthread_mutex_unlock(&demoter->lock);
-    return sparsest != NULL;
+    return has_gained;
 }

@@ -45,6 +45,7 @@ struct zr_demoter {
     struct zr_group_maker maker;
     struct zr_gathering gathering;
     bool is_urgent; // who has the lock is a writer that found no memory
+    bool has_no_room; // a group that was to be made found none
     bool is_cleaning;
     uint64_t next_span; // to be looked at by cleaning
 
@@ -69,7 +70,7 @@ void zr_demoter_demote(struct zr_demoter *demoter, struct zr_device *device, uin
 bool zr_demoter_clean(struct zr_demoter *demoter);
 
 // For a writer that finds the pool full: cleans the sparsest span, if an eighth of it is lost.
-// True if that was so.
+// True if it is free now.
 bool zr_demoter_reclaim(struct zr_demoter *demoter);
 
 #endif

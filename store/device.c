@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 #include "device.h"
+#include "../allocator/log.h"
 #include "../allocator/rcu.h"
 #include "checksum.h"
 #include "demoter.h"
@@ -115,13 +116,12 @@ static bool is_sound(const struct zr_device *device, uint64_t slot, const void *
 static int load_from_group(const struct zr_device *device, uint64_t slot, zr_handle handle,
                            void *page)
 {
-    size_t start = zr_handle_offset_bytes(handle) & (ZR_SPAN_BYTES - 1);
-
     if (!device->groups || !zr_pool_holds(device->pool, handle)) {
         return -EIO;
     }
     return zr_group_cache_read(device->groups, zr_pool_view(device->pool, handle),
-                               ZR_SPAN_BYTES - start, device->checksum_seed, slot, page);
+                               zr_log_readable_bytes(device->pool, handle), device->checksum_seed,
+                               slot, page);
 }
 
 static int load_object(const struct zr_device *device, uint64_t slot, uint64_t word, void *page)
