@@ -28,6 +28,9 @@ int zr_demoter_init(struct zr_demoter *demoter, struct zr_pool *pool,
 
 void zr_demoter_fini(struct zr_demoter *demoter)
 {
+    while (demoter->nr_cleaned > 0) {
+        zr_pool_put_back(demoter->pool, demoter->cleaned[--demoter->nr_cleaned]);
+    }
     zr_log_fini(&demoter->log);
     zr_group_maker_fini(&demoter->maker);
     pthread_mutex_destroy(&demoter->lock);
@@ -200,6 +203,7 @@ static void end_gathering(struct zr_demoter *demoter)
     explicit_bzero(demoter->maker.pages, ZR_GROUP_RAW_BYTES); // their owner may trim them next
     zr_deferred_free_words(demoter->deferred, demoter->gathering.replaced,
                            demoter->gathering.nr_replaced);
+    demoter->gathering.device = NULL;
 }
 
 // ---- Demotion
@@ -269,7 +273,6 @@ static void flush(struct zr_demoter *demoter)
     if (demoter->gathering.device) {
         make_groups(demoter, 0);
         end_gathering(demoter);
-        demoter->gathering.device = NULL;
     }
 }
 
@@ -301,17 +304,15 @@ static void gather_members(struct zr_demoter *demoter, const struct zr_group *gr
     }
 }
 
-// Makes all that is left in a span anew elsewhere, and frees the span.  What found no room stays,
-// and what could not be read, for good.  True if the span is free.
-static bool clean_span(struct zr_demoter *demoter, struct zr_span *span)
+// Makes all that is left in a span anew elsewhere.
+static void clean_span(struct zr_demoter *demoter, struct zr_span *span)
 {
     const uint64_t span_offset = zr_pool_span_index(demoter->pool, span) << ZR_SPAN_SHIFT;
     const struct zr_group *group;
     uint32_t start;
-    bool is_empty;
 
     if (!zr_pool_try_isolate(demoter->pool, span, zr_size_class_log(&demoter->pool->classes))) {
-        return false;
+        return;
     }
     demoter->has_no_room = false;
     for (start = 0; start < zr_span_fill_bytes(span); start += zr_log_object_bytes(group->bytes)) {
@@ -324,15 +325,31 @@ static bool clean_span(struct zr_demoter *demoter, struct zr_span *span)
         gather_members(demoter, group, span_offset + start);
     }
     flush(demoter);
-    zr_deferred_free_drain(demoter->deferred);
-    is_empty = zr_span_is_empty(span);
-    if (!is_empty && !demoter->has_no_room) {
-        atomic_store_explicit(&span->is_kept, true, memory_order_relaxed);
+    demoter->cleaned[demoter->nr_cleaned++] = span;
+}
+
+// Frees the spans that were cleaned.  In one that is not empty, something found no room, and is
+// tried again, or could not be read, and stays for good.  Returns how many are free.
+static unsigned free_cleaned(struct zr_demoter *demoter)
+{
+    unsigned nr_freed = 0;
+
+    if (demoter->nr_cleaned > 0) {
+        zr_deferred_free_drain(demoter->deferred);
     }
-    count(&demoter->nr_cleaned_spans, is_empty);
-    zr_pool_put_back(demoter->pool, span);
+    while (demoter->nr_cleaned > 0) {
+        struct zr_span *span = demoter->cleaned[--demoter->nr_cleaned];
+
+        if (zr_span_is_empty(span)) {
+            nr_freed++;
+        } else if (!demoter->has_no_room) {
+            atomic_store_explicit(&span->is_kept, true, memory_order_relaxed);
+        }
+        zr_pool_put_back(demoter->pool, span);
+    }
+    count(&demoter->nr_cleaned_spans, nr_freed);
     zr_log_keep_spare(&demoter->log);
-    return is_empty;
+    return nr_freed;
 }
 
 // Whether so much of all logs is lost that cleaning pays.
@@ -354,25 +371,29 @@ static bool is_worth_it(struct zr_demoter *demoter)
 bool zr_demoter_clean(struct zr_demoter *demoter)
 {
     uint64_t nr_spans = nr_opened_spans(demoter);
+    bool has_cleaned = false;
 
     pthread_mutex_lock(&demoter->lock);
     if (!demoter->is_cleaning) {
         demoter->is_cleaning = is_worth_it(demoter);
         demoter->next_span = 0;
     }
-    while (demoter->is_cleaning && demoter->next_span < nr_spans) {
-        struct zr_span *span = zr_pool_span_at(demoter->pool, demoter->next_span++);
+    for (; demoter->is_cleaning && !has_cleaned; demoter->next_span++) {
+        struct zr_span *span = zr_pool_span_at(demoter->pool, demoter->next_span);
 
-        if (zr_log_waste_bytes(demoter->pool, span) > ZR_SPAN_BYTES / CLEAN_SHARE) {
+        if (demoter->next_span == nr_spans) {
+            demoter->is_cleaning = false;
+        } else if (zr_log_waste_bytes(demoter->pool, span) > ZR_SPAN_BYTES / CLEAN_SHARE) {
             clean_span(demoter, span);
+            has_cleaned = true;
             demoter->is_cleaning = !demoter->has_no_room;
-            pthread_mutex_unlock(&demoter->lock);
-            return true;
         }
     }
-    demoter->is_cleaning = false;
+    if (!demoter->is_cleaning || demoter->nr_cleaned == ZR_DEMOTER_SPANS) {
+        free_cleaned(demoter);
+    }
     pthread_mutex_unlock(&demoter->lock);
-    return false;
+    return has_cleaned;
 }
 
 bool zr_demoter_reclaim(struct zr_demoter *demoter)
@@ -380,10 +401,11 @@ bool zr_demoter_reclaim(struct zr_demoter *demoter)
     uint64_t nr_spans = nr_opened_spans(demoter), i;
     uint32_t most_bytes = ZR_SPAN_BYTES / URGENT_SHARE;
     struct zr_span *sparsest = NULL;
-    bool has_gained = false;
+    unsigned nr_freed;
 
     pthread_mutex_lock(&demoter->lock);
-    for (i = 0; i < nr_spans; i++) {
+    nr_freed = free_cleaned(demoter);
+    for (i = 0; i < nr_spans && nr_freed == 0; i++) {
         struct zr_span *span = zr_pool_span_at(demoter->pool, i);
         uint32_t bytes = zr_log_waste_bytes(demoter->pool, span);
 
@@ -394,9 +416,10 @@ bool zr_demoter_reclaim(struct zr_demoter *demoter)
     }
     if (sparsest) {
         demoter->is_urgent = true;
-        has_gained = clean_span(demoter, sparsest);
+        clean_span(demoter, sparsest);
         demoter->is_urgent = false;
+        nr_freed = free_cleaned(demoter);
     }
     pthread_mutex_unlock(&demoter->lock);
-    return has_gained;
+    return nr_freed > 0;
 }

@@ -23,10 +23,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define ZR_DEMOTER_SPANS 32u // cleaned with one grace period, which takes longer than to clean one
+
 // Pages of one leaf that are about to become a group.
 struct zr_gathering {
-    struct zr_device *device;
-    _Atomic uint64_t *leaf; // its words
+    struct zr_device *device; // NULL: there is none under way
+    _Atomic uint64_t *leaf;   // its words
     uint32_t leaf_nr;
     unsigned nr;
     uint16_t slots[ZR_GROUP_PAGES];
@@ -44,6 +46,8 @@ struct zr_demoter {
     struct zr_log log;
     struct zr_group_maker maker;
     struct zr_gathering gathering;
+    struct zr_span *cleaned[ZR_DEMOTER_SPANS]; // isolated; free after a grace period
+    unsigned nr_cleaned;
     bool is_urgent; // who has the lock is a writer that found no memory
     bool has_no_room; // a group that was to be made found none
     bool is_cleaning;
