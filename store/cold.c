@@ -109,17 +109,18 @@ static struct zr_device *device_of(const struct zr_cold *cold)
     return &cold->demoter->devices[cold->walk.table]; // each has one table, in the same order
 }
 
-// Goes on with the walk until the slice is over.  False at its end.
+// Goes on with the walk until the slice is over.  False at its end, and where the pool has no room:
+// the next walk comes soon enough.
 static bool walk(struct zr_cold *cold, uint64_t until_cpu_ns)
 {
     unsigned min_age = atomic_load_explicit(&cold->min_age, memory_order_relaxed);
 
     do {
-        if (!zr_walk_find_leaf(&cold->walk)) {
+        if (!zr_walk_find_leaf(&cold->walk) ||
+            !zr_demoter_demote(cold->demoter, device_of(cold), &cold->walk.slot, min_age,
+                               &cold->nr_walk_stored)) {
             return false;
         }
-        zr_demoter_demote(cold->demoter, device_of(cold), &cold->walk.slot, min_age,
-                          &cold->nr_walk_stored);
     } while (cpu_ns() < until_cpu_ns);
     return true;
 }

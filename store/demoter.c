@@ -216,13 +216,15 @@ static bool is_cold(uint64_t word, unsigned min_age)
     return (kind == ZR_SLOT_LZ4 || kind == ZR_SLOT_ZSTD) && zr_slot_word_age(word) >= min_age;
 }
 
-void zr_demoter_demote(struct zr_demoter *demoter, struct zr_device *device, uint64_t *slot,
+bool zr_demoter_demote(struct zr_demoter *demoter, struct zr_device *device, uint64_t *slot,
                        unsigned min_age, uint64_t *nr_stored)
 {
     struct zr_gathering *gathering = &demoter->gathering;
     uint64_t end = (*slot / ZR_LEAF_SLOTS + 1) * ZR_LEAF_SLOTS;
+    bool has_room;
 
     pthread_mutex_lock(&demoter->lock);
+    demoter->has_no_room = false;
     begin_gathering(demoter, device, (uint32_t)(*slot / ZR_LEAF_SLOTS));
     while (gathering->leaf && *slot < end && gathering->nr < ZR_GROUP_PAGES) {
         uint64_t word = zr_leaf_word(gathering->leaf, *slot);
@@ -241,7 +243,9 @@ void zr_demoter_demote(struct zr_demoter *demoter, struct zr_device *device, uin
     make_groups(demoter, MIN_GAIN_SHARE);
     count(&demoter->nr_demoted_pages, gathering->nr_replaced);
     end_gathering(demoter);
+    has_room = !demoter->has_no_room;
     pthread_mutex_unlock(&demoter->lock);
+    return has_room;
 }
 
 // ---- Cleaning

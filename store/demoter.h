@@ -64,9 +64,9 @@ int zr_demoter_init(struct zr_demoter *demoter, struct zr_pool *pool,
 void zr_demoter_fini(struct zr_demoter *demoter);
 
 // Makes a group of the next pages of a device, from *slot to the end of its leaf at most, that have
-// this age at least; *slot goes behind them, and *nr_stored up by the pages on the way.  Nothing
-// happens if they would not take less than they do, or the pool is full.
-void zr_demoter_demote(struct zr_demoter *demoter, struct zr_device *device, uint64_t *slot,
+// this age at least; *slot goes behind them, and *nr_stored up by the pages on the way.  Pages that
+// would not take less than they do stay as they are.  False if the pool has no room for a group.
+bool zr_demoter_demote(struct zr_demoter *demoter, struct zr_device *device, uint64_t *slot,
                        unsigned min_age, uint64_t *nr_stored);
 
 // Cleans a span if more than 1/32 of all is lost in them, and then on, a span at a call, until none
