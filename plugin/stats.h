@@ -59,7 +59,7 @@ struct zr_server_stats {
     uint64_t cold_after_s;       // not written for so long is cold now
     uint64_t cold_demoted_pages; // put into groups, ever
     uint64_t cold_groups;        // made, ever
-    uint64_t cold_saved_bytes; // what the pages took less afterwards, ever
+    uint64_t cold_saved_bytes;   // what the pages took less afterwards, ever
     uint64_t cold_cleaned_spans; // of groups, ever
     uint64_t cold_cpu_ns;        // spent on all that
     uint64_t cold_cache_hits;    // reads that found their group decompressed
