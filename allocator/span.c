@@ -15,7 +15,7 @@ void zr_span_init(struct zr_span *span, uint8_t class_nr, uint16_t object_bytes)
 {
     CDS_INIT_LIST_HEAD(&span->node);
     span->object_bytes = object_bytes;
-    span->capacity = object_bytes > 0 ? (uint16_t)(ZR_SPAN_BYTES / object_bytes) : UINT16_MAX;
+    span->capacity = (uint16_t)(object_bytes > 0 ? ZR_SPAN_BYTES / object_bytes : UINT16_MAX);
     set_nr_used(span, 0);
     span->first_free_word = 0;
     span->nr_backing = 0;

@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#define MIN_GAIN_SHARE 16       // of what the pages take: less is not worth the CPU
 #define CLEAN_SHARE 32          // a span, and all, that has lost so much is cleaned
 #define URGENT_SHARE 8          // the same where a writer waits
 #define MIN_ROOM_BYTES 1024     // at the end of a span: a smaller group is made to fill more
@@ -240,7 +239,7 @@ bool zr_demoter_demote(struct zr_demoter *demoter, struct zr_device *device, uin
         }
     }
     *slot = gathering->leaf ? *slot : end;
-    make_groups(demoter, MIN_GAIN_SHARE);
+    make_groups(demoter, ZR_DEMOTER_MIN_GAIN_SHARE);
     count(&demoter->nr_demoted_pages, gathering->nr_replaced);
     end_gathering(demoter);
     has_room = !demoter->has_no_room;

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #define ZR_DEMOTER_SPANS 32u // cleaned with one grace period, which takes longer than to clean one
+#define ZR_DEMOTER_MIN_GAIN_SHARE 16 // of what the pages take: less is not worth the CPU
 
 // Pages of one leaf that are about to become a group.
 struct zr_gathering {
