@@ -32,7 +32,8 @@ static const struct load fill_cold = {"fill", LOAD_WRITE, FILL_BYTES, .length = 
                                       .is_sequential = true};
 static const struct load fill_hot = {"fill",     LOAD_WRITE, FILL_BYTES,
                                      COLD_BYTES, HOT_BYTES,  .is_sequential = true};
-static const struct load hot_reads = {"reads", LOAD_READ, BENCH_PAGE_BYTES, COLD_BYTES, HOT_BYTES};
+static const struct load hot_reads = {"reads", LOAD_READ, BENCH_PAGE_BYTES, .start = COLD_BYTES,
+                                      .length = HOT_BYTES};
 
 static uint64_t stat_of(const struct server *server, const char *name)
 {

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define STORED_SLOTS (1u << 16) // 256 MiB, or all that the page file has: no page twice
-#define NR_ROUNDS 5
+#define NR_ROUNDS 3
 #define NR_READ_ROUNDS 7
 #define SHIFT_PAGES 512u // every overwrite moves on by so many
 

@@ -157,6 +157,16 @@ def cold():
               "reads of hot pages, 400 a second", "µs p99", how, "no demotion")
     absolute("demotion beside more than 1000 requests a second", "<=", 0,
              "beside 2000 requests a second", "pages demoted in 2 s", "demotion, cold-cpu=100")
+    hour, size = "an hour later", "MiB beyond empty, a GiB of pages"
+    for codec in ("lz4", "zstd"):
+        ours = f"zramswap {codec}"
+        absolute(f"resident, a GiB of pages, an hour later, {codec}", "<=", 205, hour, size, ours)
+        ratio(f"zram's lz4 ÷ zramswap {codec}, an hour later", ">=", 1.85, hour, size, "zram lz4",
+              ours)
+        for what, limit in (("", 1.04), (": a random half trimmed", 1.04),
+                            (": a random 90 % trimmed", 1.12)):
+            absolute(f"resident ÷ compressed, {hour}{what}, {codec}", "<=", limit, hour + what,
+                     "× compressed bytes, 1 s later", ours)
 
 
 for part in (engine, server, memory, tenants, restart, cold):
