@@ -19,8 +19,8 @@
 #define DISK_BYTES (COLD_BYTES + HOT_BYTES)
 #define HOT_PACE_NS 80000000 // each 128 KiB of it is written again within a second
 #define TURN_NS UINT64_C(2000000000)
-#define READS_PER_S 400 // hot ones; from 1000 requests a second on there is no demotion
-#define BUSY_READS_PER_S 2000
+#define READS_PER_S 400u // hot ones; from 1000 requests a second on there is no demotion
+#define BUSY_READS_PER_S 2000u
 #define NR_ROUNDS 5
 #define NR_READ_ROUNDS 5
 #define READ_BYTES_MAX (UINT64_C(256) << 20)

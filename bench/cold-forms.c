@@ -123,7 +123,7 @@ static uint64_t decompress(const struct form *form, const unsigned char *at, siz
 }
 
 static void run(const char *work, const struct form *form, const unsigned char *pages,
-                unsigned nr_pages, bool is_counted)
+                unsigned nr_pages)
 {
     const size_t raw_bytes = nr_pages * (size_t)BENCH_PAGE_BYTES;
     const uint32_t nr_groups = SAMPLE_PAGES / nr_pages;
@@ -137,13 +137,11 @@ static void run(const char *work, const struct form *form, const unsigned char *
         bytes += frame_bytes;
         read_ns += decompress(form, at, frame_bytes, pages, raw_bytes);
     }
-    if (is_counted) {
-        bench_add(work, form->name, "×", (double)nr_groups * (double)raw_bytes / (double)bytes);
-        bench_add(work, form->name, "MB/s",
-                  (double)nr_groups * (double)raw_bytes * 1e3 / (double)make_ns);
-        bench_add(work, form->name, "µs CPU to decompress one",
-                  (double)read_ns / 1e3 / (double)nr_groups);
-    }
+    bench_add(work, form->name, "×", (double)nr_groups * (double)raw_bytes / (double)bytes);
+    bench_add(work, form->name, "MB/s",
+              (double)nr_groups * (double)raw_bytes * 1e3 / (double)make_ns);
+    bench_add(work, form->name, "µs CPU to decompress one",
+              (double)read_ns / 1e3 / (double)nr_groups);
 }
 
 void cold_forms_bench(void)
@@ -168,7 +166,7 @@ void cold_forms_bench(void)
         open_form(&forms[i]);
     }
     take_sample();
-    for (round = 0; round <= nr_rounds; round++) {
+    for (round = 1; round <= nr_rounds; round++) {
         bench_progress("groups by size and parameters, round %u of %u", round, nr_rounds);
         bench_begin_round();
         for (k = 0; k < nr_sizes; k++) {
@@ -180,7 +178,7 @@ void cold_forms_bench(void)
                 const struct form *form = &forms[(i + round) % NR_FORMS];
 
                 if (!form->is_ours || sizes[k] <= ZR_GROUP_PAGES) {
-                    run(work, form, is_shuffled ? shuffled : sample, sizes[k], round > 0);
+                    run(work, form, is_shuffled ? shuffled : sample, sizes[k]);
                 }
             }
         }
