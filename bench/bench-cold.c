@@ -139,12 +139,19 @@ static void add_forms(void)
     struct zr_server_stats stats;
     unsigned i;
 
+    if (!bench_wants(work)) {
+        return;
+    }
     for (i = 0; i < NR_SUBJECTS; i++) {
         zr_server_get_stats(&subjects[i].server, &stats);
         bench_add(work, subjects[i].name, "original ÷ compressed",
                   (double)stats.total.orig_data_size / (double)stats.total.compr_data_size);
         bench_add(work, subjects[i].name, "% of pages in groups",
                   (double)stats.total.cold_pages * 100 / nr_slots);
+        if (stats.cold_groups > 0) {
+            bench_add(work, subjects[i].name, "pages a group",
+                      (double)stats.cold_demoted_pages / (double)stats.cold_groups);
+        }
         bench_add(work, subjects[i].name, "% of pages stored raw",
                   (double)stats.total.huge_pages * 100 / nr_slots);
     }
