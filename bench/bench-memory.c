@@ -16,7 +16,7 @@
 #define NR_SAMPLES_MAX 20000u
 #define SAMPLE_NS UINT64_C(200000000)
 #define SECOND_NS UINT64_C(1000000000)
-#define PATIENCE_NS (60 * SECOND_NS)
+#define PATIENCE_NS (120 * SECOND_NS)
 #define NR_REWRITES 5u
 #define NR_LATENCY_ROUNDS 5
 #define NR_CHAPTERS 5
@@ -147,7 +147,7 @@ static void wait_until_calm(const struct store *store, uint64_t (*number)(const 
             change_ns = bench_now_ns();
         }
         if (bench_now_ns() - start_ns > PATIENCE_NS) {
-            bench_progress("%s: still at work after a minute", store->name);
+            bench_progress("%s: still at work after two minutes", store->name);
             return;
         }
         bench_sleep_until_ns(bench_now_ns() + SECOND_NS / 10);
@@ -179,7 +179,7 @@ static void let_an_hour_pass(const struct store *store)
 static void let_it_clean(const struct tale *tale)
 {
     if (tale->story->is_cold && !tale->store->zram) {
-        wait_until_calm(tale->store, nr_cleaned, 2 * SECOND_NS);
+        wait_until_calm(tale->store, nr_cleaned, 4 * SECOND_NS);
     }
 }
 
