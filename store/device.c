@@ -235,11 +235,11 @@ static bool try_promote(struct zr_device *device, uint64_t slot, uint64_t word, 
 
 // A page in a group was read.  Whoever reads it a second time thrashes on it.
 static bool count_cold_read(struct zr_device *device, uint64_t slot, uint64_t word,
-                            const void *page)
+                            const void *page, bool may_promote)
 {
     atomic_fetch_add_explicit(&device->nr_cold_reads, 1, memory_order_relaxed);
     return zr_group_note_read(zr_pool_view(device->pool, zr_handle_of_word(word)), slot) &&
-           try_promote(device, slot, word, page);
+           may_promote && try_promote(device, slot, word, page);
 }
 
 static int read_pages(struct zr_device *device, char *buffer, uint64_t slot, size_t nr_slots)
@@ -262,8 +262,9 @@ static int read_pages(struct zr_device *device, char *buffer, uint64_t slot, siz
             prefetch_object(device, next);
         }
         rc = zr_device_load_page(device, slot + i, word, buffer + i * ZR_PAGE_BYTES);
-        if (rc == 0 && zr_slot_word_kind(word) == ZR_SLOT_GROUP && nr_replaced < ZR_GROUP_PAGES &&
-            count_cold_read(device, slot + i, word, buffer + i * ZR_PAGE_BYTES)) {
+        if (rc == 0 && zr_slot_word_kind(word) == ZR_SLOT_GROUP &&
+            count_cold_read(device, slot + i, word, buffer + i * ZR_PAGE_BYTES,
+                            nr_replaced < ZR_GROUP_PAGES)) {
             replaced[nr_replaced++] = word;
         }
     }
