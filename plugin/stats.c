@@ -28,7 +28,8 @@ static uint64_t sum_of_no_space(const struct zr_request_counts *requests)
     return nr;
 }
 
-static uint64_t age_of_coldest_s(const struct zr_server *server, const struct zr_slot_counts *counts)
+static uint64_t age_of_coldest_s(const struct zr_server *server,
+                                 const struct zr_slot_counts *counts)
 {
     unsigned age = ZR_SLOT_AGE_MAX;
 
@@ -110,13 +111,16 @@ static void get_cold_stats(struct zr_server *server, struct zr_server_stats *sta
 {
     struct zr_demoter *demoter = &server->demoter;
     unsigned min_age = atomic_load_explicit(&server->cold.min_age, memory_order_relaxed);
+    int64_t saved_bytes;
     unsigned age;
 
     stats->cold_on = server->cold.config.mode != ZR_COLD_OFF;
     stats->cold_after_s = zr_ager_least_walks(min_age) * server->ager.interval_s;
     stats->cold_demoted_pages = read_counter(&demoter->nr_demoted_pages);
     stats->cold_groups = read_counter(&demoter->nr_groups);
-    stats->cold_saved_bytes = read_counter(&demoter->saved_bytes);
+    // Below zero where this server cleaned more than it demoted.
+    saved_bytes = (int64_t)read_counter(&demoter->saved_bytes);
+    stats->cold_saved_bytes = saved_bytes > 0 ? (uint64_t)saved_bytes : 0;
     stats->cold_cleaned_spans = read_counter(&demoter->nr_cleaned_spans);
     stats->cold_cpu_ns = read_counter(&server->cold.cpu_ns);
     stats->cold_cache_hits = read_counter(&server->groups.nr_hits);
