@@ -375,7 +375,7 @@ static bool is_worth_it(struct zr_demoter *demoter)
 bool zr_demoter_clean(struct zr_demoter *demoter)
 {
     uint64_t nr_spans = nr_opened_spans(demoter);
-    bool has_cleaned = false;
+    bool has_cleaned = false, has_more;
 
     pthread_mutex_lock(&demoter->lock);
     if (!demoter->is_cleaning) {
@@ -396,8 +396,9 @@ bool zr_demoter_clean(struct zr_demoter *demoter)
     if (!demoter->is_cleaning || demoter->nr_cleaned == ZR_DEMOTER_SPANS) {
         free_cleaned(demoter);
     }
+    has_more = has_cleaned && demoter->is_cleaning; // without room the next call would fail alike
     pthread_mutex_unlock(&demoter->lock);
-    return has_cleaned;
+    return has_more;
 }
 
 bool zr_demoter_reclaim(struct zr_demoter *demoter)
