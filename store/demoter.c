@@ -97,6 +97,23 @@ static void count(_Atomic uint64_t *counter, uint64_t nr)
     atomic_fetch_add_explicit(counter, nr, memory_order_relaxed);
 }
 
+// Puts a word in place of that of a page, unless the page is another by now.  Its age is no change:
+// a page that the ager came upon meanwhile would stay, and with it the span that is to be cleaned.
+static bool exchange(struct zr_gathering *gathering, unsigned i, uint64_t word)
+{
+    _Atomic uint64_t *entry = &gathering->leaf[gathering->slots[i]];
+    uint64_t old, now = gathering->words[i];
+
+    do {
+        old = now;
+        if (zr_slot_table_move(&gathering->device->table, entry, old, word | (old & AGE_MASK))) {
+            return true;
+        }
+        now = zr_leaf_word(gathering->leaf, gathering->slots[i]);
+    } while ((now & ~AGE_MASK) == (old & ~AGE_MASK));
+    return false;
+}
+
 // Puts the group that was made of the first nr pages into the log, and their words in place of the
 // old ones.  False without room.
 static bool publish(struct zr_demoter *demoter, unsigned nr)
@@ -114,11 +131,9 @@ static bool publish(struct zr_demoter *demoter, unsigned nr)
     zr_group_copy(demoter->pool->arena.base + offset, demoter->maker.group);
     for (i = 0; i < nr; i++) {
         uint64_t old = gathering->words[i];
-        uint64_t word =
-            zr_slot_word_make(ZR_SLOT_GROUP, zr_handle_make(offset, shares[i])) | (old & AGE_MASK);
+        uint64_t word = zr_slot_word_make(ZR_SLOT_GROUP, zr_handle_make(offset, shares[i]));
 
-        if (zr_slot_table_move(&gathering->device->table, &gathering->leaf[gathering->slots[i]],
-                               old, word)) {
+        if (exchange(gathering, i, word)) {
             gathering->replaced[gathering->nr_replaced++] = old;
             // Unsigned: where it became longer, this takes the difference off.
             count(&demoter->saved_bytes, zr_slot_word_length_bytes(old) - shares[i]);

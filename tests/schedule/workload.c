@@ -190,9 +190,15 @@ static void choose_before(struct taste *taste, struct zs_workload *work)
     unsigned i;
 
     work->before.name = "before";
-    for (i = below(taste, ZS_MAX_OPS - 2); i > 0; i--) {
+    for (i = below(taste, ZS_MAX_OPS - 5); i > 0; i--) {
         add(&work->before, below(taste, 4) ? random_request(taste, work)
                                            : random_background(taste, ZS_KEEPER, ZS_NR_KINDS));
+    }
+    if (below(taste, 2)) { // what is cold, in a span of which something is lost
+        add(&work->before, (struct zs_op){.kind = ZS_DEMOTE, .arg = 2});
+        for (i = below(taste, 3); i > 0; i--) {
+            add(&work->before, random_request(taste, work));
+        }
     }
     for (i = below(taste, 4); i < 2; i++) { // what is quiet
         add(&work->before, (struct zs_op){.kind = ZS_KEEPER, .arg = 260});

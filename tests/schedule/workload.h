@@ -9,7 +9,7 @@
 
 #include "scheduler.h"
 
-#define ZS_MAX_OPS 12
+#define ZS_MAX_OPS 15
 #define ZS_MAX_PAGES 24
 #define ZS_MAX_REQUEST_PAGES 8
 
