@@ -5,10 +5,13 @@
 
 #include <string.h>
 
-#define MIN_GAIN_SHARE 16       // of what the pages take: less is not worth the CPU
-#define CLEAN_SHARE 32          // a span, and all, that has lost so much is cleaned
-#define URGENT_SHARE 8          // the same where a writer waits
-#define MIN_ROOM_BYTES 1024     // at the end of a span: a smaller group is made to fill more
+#ifndef MIN_WASTE_BYTES               // tests/schedule/small.h has other sizes
+#define MIN_WASTE_BYTES ZR_SPAN_BYTES // lost in all: less is not looked for
+#endif
+#define MIN_GAIN_SHARE 16   // of what the pages take: less is not worth the CPU
+#define CLEAN_SHARE 32      // a span, and all, that has lost so much is cleaned
+#define URGENT_SHARE 8      // the same where a writer waits
+#define MIN_ROOM_BYTES 1024 // at the end of a span: a smaller group is made to fill more
 #define MAX_SHARE_BYTES ((1u << ZR_HANDLE_LENGTH_BITS) - 1)
 #define AGE_MASK ((uint64_t)ZR_SLOT_AGE_MAX << ZR_SLOT_AGE_SHIFT)
 
@@ -384,7 +387,7 @@ static bool is_worth_it(struct zr_demoter *demoter)
             live_bytes += zr_span_live_bytes(span);
         }
     }
-    return waste_bytes > ZR_SPAN_BYTES && waste_bytes > live_bytes / CLEAN_SHARE;
+    return waste_bytes > MIN_WASTE_BYTES && waste_bytes > live_bytes / CLEAN_SHARE;
 }
 
 bool zr_demoter_clean(struct zr_demoter *demoter)

@@ -21,7 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef ZR_GROUP_PAGES // tests/schedule/small.h has fewer
 #define ZR_GROUP_PAGES 16u
+#endif
 #define ZR_GROUP_RAW_BYTES (ZR_GROUP_PAGES * ZR_PAGE_BYTES)
 
 struct zr_group {

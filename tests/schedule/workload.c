@@ -8,8 +8,8 @@
 #include <string.h>
 
 const char *const zs_kind_names[ZS_NR_KINDS] = {
-    "write",  "write-part", "zero", "read",    "extents", "count",
-    "keeper", "compactor",  "pass", "reclaim", "ager",    "drain",
+    "write",     "write-part", "zero",    "read", "extents", "count",  "keeper",
+    "compactor", "pass",       "reclaim", "ager", "drain",   "demote", "clean",
 };
 
 // What is drawn from: the workload's own taste.
@@ -27,7 +27,7 @@ static unsigned below(struct taste *taste, unsigned end)
 
 static void choose_taste(struct taste *taste)
 {
-    static const unsigned usual[ZS_NR_KINDS] = {8, 2, 4, 5, 1, 1, 8, 4, 4, 2, 2, 4};
+    static const unsigned usual[ZS_NR_KINDS] = {8, 2, 4, 5, 1, 1, 8, 4, 4, 2, 2, 4, 8, 4};
     static const unsigned factor[8] = {0, 1, 1, 1, 1, 2, 4, 8};
     unsigned i;
 
@@ -134,8 +134,9 @@ static const struct {
     const char *name;
     enum zs_kind first, end;
 } others[] = {{"keeper", ZS_KEEPER, ZS_COMPACTOR}, {"compactor", ZS_COMPACTOR, ZS_RECLAIM},
-              {"ager", ZS_AGER, ZS_DRAIN},         {"drainer", ZS_DRAIN, ZS_NR_KINDS},
-              {"reclaimer", ZS_RECLAIM, ZS_AGER},  {"statistics", ZS_COUNT, ZS_KEEPER}};
+              {"ager", ZS_AGER, ZS_DRAIN},         {"drainer", ZS_DRAIN, ZS_DEMOTE},
+              {"reclaimer", ZS_RECLAIM, ZS_AGER},  {"statistics", ZS_COUNT, ZS_KEEPER},
+              {"demoter", ZS_DEMOTE, ZS_NR_KINDS}};
 #define NR_OTHERS (sizeof others / sizeof *others)
 
 static struct zs_op random_background(struct taste *taste, enum zs_kind first, enum zs_kind end)
@@ -154,6 +155,12 @@ static struct zs_op random_background(struct taste *taste, enum zs_kind first, e
         break;
     case ZS_RECLAIM:
         op.arg = 1 + below(taste, 2);
+        break;
+    case ZS_DEMOTE: // what was not written since the ager came by, or all; then to the span's end
+        op.arg = (below(taste, 4) == 0) + 2 * below(taste, 2);
+        break;
+    case ZS_CLEAN: // as a writer who waits, or not
+        op.arg = below(taste, 2);
         break;
     default:
         break;

@@ -26,6 +26,8 @@ enum zs_kind {
     ZS_RECLAIM,
     ZS_AGER,
     ZS_DRAIN,
+    ZS_DEMOTE,
+    ZS_CLEAN,
     ZS_NR_KINDS
 };
 
@@ -33,7 +35,7 @@ struct zs_op {
     enum zs_kind kind;
     unsigned device;
     uint64_t offset, bytes;
-    unsigned arg; // sort of page, urgency, ms
+    unsigned arg; // sort of page, urgency, ms, age and end of span
 };
 
 struct zs_list {
