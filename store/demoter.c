@@ -76,23 +76,24 @@ static uint64_t sum_lengths(const uint64_t *words, unsigned nr)
     return bytes;
 }
 
-// What each page has of a group: as much more or less as it had before.  A handle cannot say 0, or
-// more than a page and a bit.
+// What each page has of a group: as much more or less as it had before, all of it together.  A
+// handle cannot say 0, or more than a page and a bit.
 static uint32_t divide(const uint64_t *words, unsigned nr, uint32_t bytes, uint32_t *shares)
 {
     const uint64_t old_bytes = sum_lengths(words, nr);
-    uint64_t seen_bytes = 0, given = 0, sum = 0, share;
+    uint64_t seen_bytes = 0, given = 0, share, most;
     unsigned i;
 
     for (i = 0; i < nr; i++) {
         seen_bytes += zr_slot_word_length_bytes(words[i]);
-        share = bytes * seen_bytes / old_bytes - given;
-        given += share;
-        share = share > 0 ? share : 1;
-        shares[i] = (uint32_t)(share < MAX_SHARE_BYTES ? share : MAX_SHARE_BYTES);
-        sum += shares[i];
+        share = bytes * seen_bytes / old_bytes;
+        share = share > given ? share - given : 1;
+        most = bytes - given - (nr - i - 1); // a byte is left for each that comes
+        most = most < MAX_SHARE_BYTES ? most : MAX_SHARE_BYTES;
+        shares[i] = (uint32_t)(share < most ? share : most);
+        given += shares[i];
     }
-    return (uint32_t)sum;
+    return (uint32_t)given;
 }
 
 static void count(_Atomic uint64_t *counter, uint64_t nr)
