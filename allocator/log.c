@@ -2,6 +2,7 @@
 // Copyright the zramswap authors
 #include "log.h"
 
+#include <assert.h>
 #include <errno.h>
 
 void zr_log_init(struct zr_log *log, struct zr_pool *pool)
@@ -75,6 +76,7 @@ int zr_log_append(struct zr_log *log, uint32_t bytes, uint32_t nr_owners, uint32
     int rc;
 
     bytes = zr_log_object_bytes(bytes);
+    assert(owned_bytes <= bytes); // else a start would refuse the last owner in a full span
     if (zr_log_room_bytes(log) < bytes) {
         rc = begin_span(log, may_use_spare);
         if (rc < 0) {

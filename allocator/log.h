@@ -46,8 +46,8 @@ void zr_log_fini(struct zr_log *log);
 uint32_t zr_log_room_bytes(const struct zr_log *log);
 
 // An object of 1 to ZR_SPAN_BYTES at *offset, in a new span if need be, for so many owners who have
-// owned_bytes of it together.  0; -ENOSPC: at the limit (may_use_spare: and the spare is used up),
-// or the system refuses memory.  Its memory is taken; may block for that.
+// owned_bytes of it together, no more than it has.  0; -ENOSPC: at the limit (may_use_spare: and
+// the spare is used up), or the system refuses memory.  Its memory is taken; may block for that.
 int zr_log_append(struct zr_log *log, uint32_t bytes, uint32_t nr_owners, uint32_t owned_bytes,
                   bool may_use_spare, uint64_t *offset);
 

@@ -22,6 +22,9 @@ void zr_span_init(struct zr_span *span, uint8_t class_nr, uint16_t object_bytes)
     zr_span_set_class(span, class_nr);
     atomic_store_explicit(&span->is_isolated, false, memory_order_relaxed);
     zr_span_set_quiet_windows(span, 0);
+    atomic_store_explicit(&span->is_kept, false, memory_order_relaxed);
+    atomic_store_explicit(&span->live_bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&span->fill_bytes, 0, memory_order_relaxed);
     memset(span->used, 0, sizeof span->used);
 }
 

@@ -51,14 +51,11 @@ struct zr_span {
     _Atomic uint8_t nr_quiet_windows;
     uint16_t nr_backing;
     _Atomic uint32_t backed; // bit i: OS page i of the span.  Outlives class and content
-    union {
-        uint64_t used[ZR_SPAN_WORDS];
-        struct { // of a log
-            _Atomic uint32_t live_bytes;
-            _Atomic uint32_t fill_bytes;
-            _Atomic bool is_kept; // it could not be cleaned
-        };
-    };
+    // Of a log.  Not in the place of used: racy looks at them would be looks at that.
+    _Atomic bool is_kept; // it could not be cleaned
+    _Atomic uint32_t live_bytes;
+    _Atomic uint32_t fill_bytes;
+    uint64_t used[ZR_SPAN_WORDS];
 };
 
 _Static_assert(ZR_SPAN_PAGES <= 32, "a bit of backed for each OS page");

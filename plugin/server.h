@@ -2,8 +2,8 @@
 // Copyright the zramswap authors
 //
 // Server: everything that one process serves from, put together: one pool with its keeper,
-// compactor, ager and demoter, one codec, the exports with a device each.  The plugin above adds nbdkit,
-// tests and benchmarks stand on it without.  What it counts: stats.h.
+// compactor, ager and demoter, one codec, the exports with a device each.  The plugin above adds
+// nbdkit, tests and benchmarks stand on it without.  What it counts: stats.h.
 #ifndef ZR_SERVER_H
 #define ZR_SERVER_H
 

@@ -21,8 +21,9 @@ void zr_cold_choose_ages(const struct zr_cold_config *config, uint64_t *interval
     *min_age = FIRST_AGE;
     if (config->mode == ZR_COLD_FIXED) {
         // The ager's interval such that an age begins after exactly so many seconds.
-        for (*min_age = LEAST_AGE; *min_age < ZR_SLOT_AGE_MAX &&
-                                   config->seconds / zr_ager_least_walks(*min_age) > ZR_AGER_INTERVAL_S;
+        for (*min_age = LEAST_AGE;
+             *min_age < ZR_SLOT_AGE_MAX &&
+             config->seconds / zr_ager_least_walks(*min_age) > ZR_AGER_INTERVAL_S;
              ++*min_age) {
         }
         *interval_s = config->seconds / zr_ager_least_walks(*min_age);

@@ -10,8 +10,8 @@
 // falls.
 //
 // Threads: init, start, stop by one; the statistics by any.
-// Source of the law: Lagar-Cavilla et al., Software-Defined Far Memory in Warehouse-Scale Computers,
-// ASPLOS 2019; of rising at once and falling slowly: Weiner et al., TMO, ASPLOS 2022.
+// Source of the law: Lagar-Cavilla et al., Software-Defined Far Memory in Warehouse-Scale
+// Computers, ASPLOS 2019; of rising at once and falling slowly: Weiner et al., TMO, ASPLOS 2022.
 #ifndef ZR_COLD_H
 #define ZR_COLD_H
 
@@ -44,7 +44,7 @@ struct zr_cold {
     struct zr_walk walk;
     bool is_walking;
     uint64_t nr_walk_stored, nr_stored; // pages: of the walk so far, of the last whole one
-    uint64_t interval_s; // from one walk to the next, as the ager's
+    uint64_t interval_s;                // from one walk to the next, as the ager's
     uint64_t next_walk_ns;
     uint64_t next_judgement_ns, judged_reads;
     unsigned nr_calm_minutes;
@@ -53,8 +53,8 @@ struct zr_cold {
     _Atomic uint64_t cpu_ns;  // spent, ever
 };
 
-// How often the ager has to walk, and the age that is cold, for FIXED; 60 s and the first age of the
-// law otherwise.
+// How often the ager has to walk, and the age that is cold, for FIXED; 60 s and the first age of
+// the law otherwise.
 void zr_cold_choose_ages(const struct zr_cold_config *config, uint64_t *interval_s,
                          unsigned *min_age);
 
@@ -68,8 +68,8 @@ void zr_cold_init(struct zr_cold *cold, const struct zr_cold_config *config,
 int zr_cold_start(struct zr_cold *cold);
 void zr_cold_stop(struct zr_cold *cold);
 
-// The minute's verdict of the law: the age from which on pages are cold, after so many reads of cold
-// pages in a minute.  For the thread, and for tests.
+// The minute's verdict of the law: the age from which on pages are cold, after so many reads of
+// cold pages in a minute.  For the thread, and for tests.
 unsigned zr_cold_judge(struct zr_cold *cold, uint64_t nr_reads);
 
 #endif

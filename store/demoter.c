@@ -5,9 +5,12 @@
 
 #include <string.h>
 
-#define CLEAN_SHARE 32          // a span, and all, that has lost so much is cleaned
-#define URGENT_SHARE 8          // the same where a writer waits
-#define MIN_ROOM_BYTES 1024     // at the end of a span: a smaller group is made to fill more
+#ifndef MIN_WASTE_BYTES               // tests/schedule/small.h has other sizes
+#define MIN_WASTE_BYTES ZR_SPAN_BYTES // lost in all: less is not looked for
+#endif
+#define CLEAN_SHARE 64      // a span, and all, that has lost so much is cleaned
+#define URGENT_SHARE 8      // the same where a writer waits
+#define MIN_ROOM_BYTES 1024 // at the end of a span: a smaller group is made to fill more
 #define MAX_SHARE_BYTES ((1u << ZR_HANDLE_LENGTH_BITS) - 1)
 #define AGE_MASK ((uint64_t)ZR_SLOT_AGE_MAX << ZR_SLOT_AGE_SHIFT)
 
@@ -72,28 +75,46 @@ static uint64_t sum_lengths(const uint64_t *words, unsigned nr)
     return bytes;
 }
 
-// What each page has of a group: as much more or less as it had before.  A handle cannot say 0, or
-// more than a page and a bit.
+// What each page has of a group: as much more or less as it had before, all of it together.  A
+// handle cannot say 0, or more than a page and a bit.
 static uint32_t divide(const uint64_t *words, unsigned nr, uint32_t bytes, uint32_t *shares)
 {
     const uint64_t old_bytes = sum_lengths(words, nr);
-    uint64_t seen_bytes = 0, given = 0, sum = 0, share;
+    uint64_t seen_bytes = 0, given = 0, share, most;
     unsigned i;
 
     for (i = 0; i < nr; i++) {
         seen_bytes += zr_slot_word_length_bytes(words[i]);
-        share = bytes * seen_bytes / old_bytes - given;
-        given += share;
-        share = share > 0 ? share : 1;
-        shares[i] = (uint32_t)(share < MAX_SHARE_BYTES ? share : MAX_SHARE_BYTES);
-        sum += shares[i];
+        share = bytes * seen_bytes / old_bytes;
+        share = share > given ? share - given : 1;
+        most = bytes - given - (nr - i - 1); // a byte is left for each that comes
+        most = most < MAX_SHARE_BYTES ? most : MAX_SHARE_BYTES;
+        shares[i] = (uint32_t)(share < most ? share : most);
+        given += shares[i];
     }
-    return (uint32_t)sum;
+    return (uint32_t)given;
 }
 
 static void count(_Atomic uint64_t *counter, uint64_t nr)
 {
     atomic_fetch_add_explicit(counter, nr, memory_order_relaxed);
+}
+
+// Puts a word in place of that of a page, unless the page is another by now.  Its age is no change:
+// a page that the ager came upon meanwhile would stay, and with it the span that is to be cleaned.
+static bool exchange(struct zr_gathering *gathering, unsigned i, uint64_t word)
+{
+    _Atomic uint64_t *entry = &gathering->leaf[gathering->slots[i]];
+    uint64_t old, now = gathering->words[i];
+
+    do {
+        old = now;
+        if (zr_slot_table_move(&gathering->device->table, entry, old, word | (old & AGE_MASK))) {
+            return true;
+        }
+        now = zr_leaf_word(gathering->leaf, gathering->slots[i]);
+    } while ((now & ~AGE_MASK) == (old & ~AGE_MASK));
+    return false;
 }
 
 // Puts the group that was made of the first nr pages into the log, and their words in place of the
@@ -113,11 +134,9 @@ static bool publish(struct zr_demoter *demoter, unsigned nr)
     zr_group_copy(demoter->pool->arena.base + offset, demoter->maker.group);
     for (i = 0; i < nr; i++) {
         uint64_t old = gathering->words[i];
-        uint64_t word =
-            zr_slot_word_make(ZR_SLOT_GROUP, zr_handle_make(offset, shares[i])) | (old & AGE_MASK);
+        uint64_t word = zr_slot_word_make(ZR_SLOT_GROUP, zr_handle_make(offset, shares[i]));
 
-        if (zr_slot_table_move(&gathering->device->table, &gathering->leaf[gathering->slots[i]],
-                               old, word)) {
+        if (exchange(gathering, i, word)) {
             gathering->replaced[gathering->nr_replaced++] = old;
             // Unsigned: where it became longer, this takes the difference off.
             count(&demoter->saved_bytes, zr_slot_word_length_bytes(old) - shares[i]);
@@ -368,13 +387,13 @@ static bool is_worth_it(struct zr_demoter *demoter)
             live_bytes += zr_span_live_bytes(span);
         }
     }
-    return waste_bytes > ZR_SPAN_BYTES && waste_bytes > live_bytes / CLEAN_SHARE;
+    return waste_bytes > MIN_WASTE_BYTES && waste_bytes > live_bytes / CLEAN_SHARE;
 }
 
 bool zr_demoter_clean(struct zr_demoter *demoter)
 {
     uint64_t nr_spans = nr_opened_spans(demoter);
-    bool has_cleaned = false;
+    bool has_cleaned = false, has_more;
 
     pthread_mutex_lock(&demoter->lock);
     if (!demoter->is_cleaning) {
@@ -395,8 +414,9 @@ bool zr_demoter_clean(struct zr_demoter *demoter)
     if (!demoter->is_cleaning || demoter->nr_cleaned == ZR_DEMOTER_SPANS) {
         free_cleaned(demoter);
     }
+    has_more = has_cleaned && demoter->is_cleaning; // without room the next call would fail alike
     pthread_mutex_unlock(&demoter->lock);
-    return has_cleaned;
+    return has_more;
 }
 
 bool zr_demoter_reclaim(struct zr_demoter *demoter)

@@ -49,7 +49,7 @@ struct zr_demoter {
     struct zr_gathering gathering;
     struct zr_span *cleaned[ZR_DEMOTER_SPANS]; // isolated; free after a grace period
     unsigned nr_cleaned;
-    bool is_urgent; // who has the lock is a writer that found no memory
+    bool is_urgent;   // who has the lock is a writer that found no memory
     bool has_no_room; // a group that was to be made found none
     bool is_cleaning;
     uint64_t next_span; // to be looked at by cleaning
@@ -71,7 +71,7 @@ bool zr_demoter_demote(struct zr_demoter *demoter, struct zr_device *device, uin
                        unsigned min_age, uint64_t *nr_stored);
 
 // Cleans a span if more than 1/32 of all is lost in them, and then on, a span at a call, until none
-// is left that has lost so much.  False if there was nothing to do.
+// is left that has lost so much.  False if there is nothing to do, or no room to do it.
 bool zr_demoter_clean(struct zr_demoter *demoter);
 
 // For a writer that finds the pool full: cleans the sparsest span, if an eighth of it is lost.

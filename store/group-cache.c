@@ -17,8 +17,8 @@
 // Pages of a guest are in no core dump, as in the arena.
 static unsigned char *map_pages(void)
 {
-    void *pages = mmap(NULL, ZR_GROUP_RAW_BYTES, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *pages =
+        mmap(NULL, ZR_GROUP_RAW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (pages == MAP_FAILED) {
         return NULL;
@@ -154,7 +154,8 @@ static unsigned index_of(const uint16_t *slots, unsigned nr, uint64_t slot)
     return i;
 }
 
-// What is copied out, the entry says, and not the group: that was checked when the entry was filled.
+// What is copied out, the entry says, and not the group: that was checked when the entry was
+// filled.
 static int copy_page(const struct zr_group_entry *entry, uint32_t device_seed, uint64_t slot,
                      void *page)
 {
@@ -178,8 +179,7 @@ int zr_group_cache_read(struct zr_group_cache *cache, const struct zr_group *gro
         return -EIO;
     }
     entry = find(cache, group->id);
-    atomic_fetch_add_explicit(entry ? &cache->nr_hits : &cache->nr_misses, 1,
-                              memory_order_relaxed);
+    atomic_fetch_add_explicit(entry ? &cache->nr_hits : &cache->nr_misses, 1, memory_order_relaxed);
     if (!entry) {
         entry = take_oldest(cache);
         rc = fill(entry, group, max_bytes);

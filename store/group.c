@@ -21,8 +21,8 @@ static const struct {
     ZSTD_cParameter name;
     int value;
 } parameters[] = {
-    {ZSTD_c_compressionLevel, 5}, {ZSTD_c_windowLog, 16},      {ZSTD_c_chainLog, 15},
-    {ZSTD_c_hashLog, 15},         {ZSTD_c_searchLog, 1},       {ZSTD_c_minMatch, 4},
+    {ZSTD_c_compressionLevel, 5}, {ZSTD_c_windowLog, 16},       {ZSTD_c_chainLog, 15},
+    {ZSTD_c_hashLog, 15},         {ZSTD_c_searchLog, 1},        {ZSTD_c_minMatch, 4},
     {ZSTD_c_targetLength, 8},     {ZSTD_c_strategy, ZSTD_lazy}, {ZSTD_c_contentSizeFlag, 0},
     {ZSTD_c_checksumFlag, 0},
 };
@@ -97,7 +97,8 @@ uint32_t zr_group_make(struct zr_group_maker *maker, uint32_t device_seed, uint3
     group->id = maker->next_id++;
     group->leaf = leaf;
     memcpy(group->slots, slots, nr * sizeof group->slots[0]);
-    group->bytes = (uint32_t)((size_t)(zr_group_frame(group) - (unsigned char *)group) + frame_bytes);
+    group->bytes =
+        (uint32_t)((size_t)(zr_group_frame(group) - (unsigned char *)group) + frame_bytes);
     group->checksum = checksum_of(group);
     return group->bytes;
 }

@@ -4,11 +4,12 @@
 // Group: up to 16 pages of one leaf, compressed together: how cold pages are stored.  One object of
 // a log (allocator/log.h) with a page for each owner:
 //
-//     struct zr_group | members: their slots in the leaf, 2 bytes each | one zstd frame of the pages
+//     struct zr_group | members: their slots in the leaf, 2 bytes each | one zstd frame of the
+//     pages
 //
-// Neighbours resemble each other: of real pages, zstd saves a fifth more in groups of 16 than one by
-// one.  The pages of a group are found by their slot words alone; the group says which they are, so
-// that it can be found by its span when that is cleaned.
+// Neighbours resemble each other: of real pages, zstd saves a fifth more in groups of 16 than one
+// by one.  The pages of a group are found by their slot words alone; the group says which they are,
+// so that it can be found by its span when that is cleaned.
 //
 // Immutable but for `read`, which readers set.  Part of the format of a store (superblock.h).
 #ifndef ZR_GROUP_H
@@ -21,7 +22,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef ZR_GROUP_PAGES // tests/schedule/small.h has fewer
 #define ZR_GROUP_PAGES 16u
+#endif
 #define ZR_GROUP_RAW_BYTES (ZR_GROUP_PAGES * ZR_PAGE_BYTES)
 
 struct zr_group {
