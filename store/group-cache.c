@@ -23,7 +23,10 @@ static unsigned char *map_pages(void)
     if (pages == MAP_FAILED) {
         return NULL;
     }
-    madvise(pages, ZR_GROUP_RAW_BYTES, MADV_DONTDUMP);
+    if (madvise(pages, ZR_GROUP_RAW_BYTES, MADV_DONTDUMP) < 0) {
+        munmap(pages, ZR_GROUP_RAW_BYTES);
+        return NULL;
+    }
     return pages;
 }
 
