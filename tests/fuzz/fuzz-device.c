@@ -15,7 +15,7 @@
 
 #define LEAF_BYTES (ZR_LEAF_SLOTS * ZR_PAGE_BYTES)
 #define WINDOW_BYTES (2 * LEAF_BYTES + 1000)
-#define POOL_BYTES (2 * MiB)
+#define POOL_BYTES (3 * MiB)
 #define WRITE_MAX_BYTES (128 * KiB)
 #define NEAR_BYTES (32 * KiB)
 
