@@ -78,16 +78,18 @@ static uint64_t id_of(const struct zr_group_entry *entry)
     return atomic_load_explicit(&entry->id, memory_order_relaxed);
 }
 
-// The entry that has the group, held; NULL if none has, or another thread is just using it.
-static struct zr_group_entry *find(struct zr_group_cache *cache, uint64_t id)
+// The entry that has the group, held; NULL if none has, or another thread is just using it.  Of a
+// group that is damaged the id may be that of another one, or 0, as of an entry that has none.
+static struct zr_group_entry *find(struct zr_group_cache *cache, const struct zr_group *group)
 {
+    const uint64_t id = group->id;
     unsigned i;
 
     for (i = 0; i < cache->nr_entries; i++) {
         struct zr_group_entry *entry = &cache->entries[i];
 
-        if (id_of(entry) == id && pthread_mutex_trylock(&entry->busy) == 0) {
-            if (id_of(entry) == id) {
+        if (id != 0 && id_of(entry) == id && pthread_mutex_trylock(&entry->busy) == 0) {
+            if (id_of(entry) == id && entry->checksum == group->checksum) {
                 return entry;
             }
             pthread_mutex_unlock(&entry->busy);
@@ -137,6 +139,7 @@ static int fill(struct zr_group_entry *entry, const struct zr_group *group, size
     if (bytes != group->nr_members * (size_t)ZR_PAGE_BYTES) {
         return -EIO;
     }
+    entry->checksum = group->checksum;
     entry->device_seed = group->device_seed;
     entry->leaf = group->leaf;
     entry->nr_members = group->nr_members;
@@ -178,7 +181,7 @@ int zr_group_cache_read(struct zr_group_cache *cache, const struct zr_group *gro
     if (max_bytes < offsetof(struct zr_group, slots)) {
         return -EIO;
     }
-    entry = find(cache, group->id);
+    entry = find(cache, group);
     atomic_fetch_add_explicit(entry ? &cache->nr_hits : &cache->nr_misses, 1, memory_order_relaxed);
     if (!entry) {
         entry = take_oldest(cache);

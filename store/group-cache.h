@@ -23,9 +23,10 @@
 #include <stdint.h>
 
 struct zr_group_entry {
-    pthread_mutex_t busy; // held by who reads from it or fills it
-    _Atomic uint64_t id;  // of the group that is in it; 0: none
+    pthread_mutex_t busy;     // held by who reads from it or fills it
+    _Atomic uint64_t id;      // of the group that is in it; 0: none
     _Atomic uint64_t used_ns; // when; 0: there is nothing in it
+    uint32_t checksum;
     uint32_t device_seed;
     uint32_t leaf;
     unsigned nr_members;
@@ -44,7 +45,7 @@ struct zr_group_cache {
 int zr_group_cache_init(struct zr_group_cache *cache);
 void zr_group_cache_fini(struct zr_group_cache *cache);
 
-// Reads the page of a slot out of a group of the device with this seed, which lies in max_bytes.  0,
+// Reads the page of a slot out of a group of the device with this seed, which lies in max_bytes. 0,
 // or -EIO: there is no such group, or no such page in it.  Inside the read-side section in which
 // the word was loaded.
 int zr_group_cache_read(struct zr_group_cache *cache, const struct zr_group *group,
