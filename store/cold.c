@@ -44,12 +44,12 @@ void zr_cold_init(struct zr_cold *cold, const struct zr_cold_config *config,
         .demoter = demoter,
         .groups = groups,
         .compactor = compactor,
-        .load = {.load = &compactor->load},
         .config = *config,
         .walk = {.tables = tables, .nr_tables = nr_tables},
         .interval_s = interval_s,
         .min_age = min_age,
     };
+    cold->load.load = &compactor->load;
     if (cold->config.cpu_percent == 0) {
         cold->config.cpu_percent = ZR_COLD_DEFAULT_CPU_PERCENT;
     }

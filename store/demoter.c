@@ -11,6 +11,7 @@
 #define CLEAN_SHARE 64      // a span, and all, that has lost so much is cleaned
 #define URGENT_SHARE 8      // the same where a writer waits
 #define MIN_ROOM_BYTES 1024 // at the end of a span: a smaller group is made to fill more
+#define MAX_DRAINS 8        // until the owners in a cleaned span are gone
 #define MAX_SHARE_BYTES ((1u << ZR_HANDLE_LENGTH_BITS) - 1)
 #define AGE_MASK ((uint64_t)ZR_SLOT_AGE_MAX << ZR_SLOT_AGE_SHIFT)
 
@@ -149,19 +150,6 @@ static bool publish(struct zr_demoter *demoter, unsigned nr)
     return true;
 }
 
-// How many of the pages go into the next group: all of them, unless fewer would still find room in
-// the last span, where all do not.
-static unsigned choose_nr(const struct zr_demoter *demoter, uint32_t bytes)
-{
-    uint32_t room_bytes = zr_log_room_bytes(&demoter->log);
-    unsigned nr = demoter->gathering.nr;
-
-    if (zr_log_object_bytes(bytes) <= room_bytes || room_bytes < MIN_ROOM_BYTES) {
-        return nr;
-    }
-    return (unsigned)((uint64_t)nr * room_bytes / bytes * 15 / 16); // a smaller group saves less
-}
-
 static uint32_t make(struct zr_demoter *demoter, unsigned nr)
 {
     const struct zr_gathering *gathering = &demoter->gathering;
@@ -182,6 +170,48 @@ static void forget_first(struct zr_demoter *demoter, unsigned nr)
             gathering->nr * (size_t)ZR_PAGE_BYTES);
 }
 
+static bool fits(const struct zr_demoter *demoter, uint32_t bytes)
+{
+    return zr_log_object_bytes(bytes) <= zr_log_room_bytes(&demoter->log);
+}
+
+// How many of nr pages, which would take so many bytes, fill what is left of the last span; all of
+// them if that is hardly anything.
+static unsigned nr_for_room(const struct zr_demoter *demoter, unsigned nr, uint64_t bytes)
+{
+    uint32_t room_bytes = zr_log_room_bytes(&demoter->log);
+    uint64_t nr_fitting;
+
+    if (bytes <= room_bytes || room_bytes < MIN_ROOM_BYTES) {
+        return nr;
+    }
+    nr_fitting = nr * (uint64_t)room_bytes / bytes * 15 / 16; // a smaller group saves less
+    return nr_fitting > 0 ? (unsigned)nr_fitting : 1;
+}
+
+// Makes a group of the first pages that were gathered: of all, or of as many as still go into the
+// last span.  Returns how many.  The length is guessed by the last group's, since to compress all
+// of them in vain at the end of each span would take a tenth of the time.
+static unsigned make_fitting(struct zr_demoter *demoter, uint32_t *bytes)
+{
+    const unsigned nr_all = demoter->gathering.nr;
+    unsigned nr = nr_for_room(demoter, nr_all, nr_all * (uint64_t)demoter->page_bytes);
+
+    *bytes = make(demoter, nr);
+    if (!fits(demoter, *bytes) && nr_for_room(demoter, nr, *bytes) < nr) {
+        nr = nr_for_room(demoter, nr, *bytes);
+        *bytes = make(demoter, nr);
+    }
+    if (!fits(demoter, *bytes) && nr < nr_all) {
+        nr = nr_all;
+        *bytes = make(demoter, nr);
+    }
+    if (*bytes != UINT32_MAX) {
+        demoter->page_bytes = *bytes / nr;
+    }
+    return nr;
+}
+
 // Makes groups of what was gathered, as long as they take min_gain_share less than the pages did
 // (0: in any case).
 static void make_groups(struct zr_demoter *demoter, unsigned min_gain_share)
@@ -189,22 +219,13 @@ static void make_groups(struct zr_demoter *demoter, unsigned min_gain_share)
     struct zr_gathering *gathering = &demoter->gathering;
 
     while (gathering->nr > 0) {
-        uint64_t old_bytes = sum_lengths(gathering->words, gathering->nr);
-        uint32_t bytes = make(demoter, gathering->nr);
-        unsigned nr = choose_nr(demoter, bytes);
+        uint32_t bytes;
+        unsigned nr = make_fitting(demoter, &bytes);
+        uint64_t old_bytes = sum_lengths(gathering->words, nr);
 
         if (bytes == UINT32_MAX ||
             (min_gain_share > 0 && bytes > old_bytes - old_bytes / min_gain_share)) {
             break;
-        }
-        if (nr > 0 && nr < gathering->nr) {
-            bytes = make(demoter, nr);
-            if (zr_log_object_bytes(bytes) > zr_log_room_bytes(&demoter->log)) {
-                make(demoter, gathering->nr);
-                nr = gathering->nr;
-            }
-        } else {
-            nr = gathering->nr;
         }
         if (!publish(demoter, nr)) {
             demoter->has_no_room = true;
@@ -354,23 +375,29 @@ static void clean_span(struct zr_demoter *demoter, struct zr_span *span)
 // tried again, or could not be read, and stays for good.  Returns how many are free.
 static unsigned free_cleaned(struct zr_demoter *demoter)
 {
-    unsigned nr_freed = 0;
+    unsigned nr_freed = 0, nr_drains;
+    bool has_drained;
 
-    if (demoter->nr_cleaned > 0) {
-        zr_deferred_free_drain(demoter->deferred);
-    }
     while (demoter->nr_cleaned > 0) {
         struct zr_span *span = demoter->cleaned[--demoter->nr_cleaned];
 
+        // What was moved may be in the hands of another who drains.
+        has_drained = true;
+        for (nr_drains = 0; nr_drains < MAX_DRAINS && has_drained && !zr_span_is_empty(span);
+             nr_drains++) {
+            has_drained = zr_deferred_free_drain(demoter->deferred);
+        }
         if (zr_span_is_empty(span)) {
             nr_freed++;
-        } else if (!demoter->has_no_room) {
+        } else if (!demoter->has_no_room && !has_drained) {
             atomic_store_explicit(&span->is_kept, true, memory_order_relaxed);
         }
         zr_pool_put_back(demoter->pool, span);
     }
     count(&demoter->nr_cleaned_spans, nr_freed);
-    zr_log_keep_spare(&demoter->log);
+    if (nr_freed > 0) {
+        zr_log_keep_spare(&demoter->log);
+    }
     return nr_freed;
 }
 

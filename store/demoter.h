@@ -49,8 +49,9 @@ struct zr_demoter {
     struct zr_gathering gathering;
     struct zr_span *cleaned[ZR_DEMOTER_SPANS]; // isolated; free after a grace period
     unsigned nr_cleaned;
-    bool is_urgent;   // who has the lock is a writer that found no memory
-    bool has_no_room; // a group that was to be made found none
+    uint32_t page_bytes; // that a page took of the last group
+    bool is_urgent;      // who has the lock is a writer that found no memory
+    bool has_no_room;    // a group that was to be made found none
     bool is_cleaning;
     uint64_t next_span; // to be looked at by cleaning
 

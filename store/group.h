@@ -48,7 +48,7 @@ struct zr_group_maker {
     size_t max_frame_bytes;
 };
 
-// 0 or -errno.  Allocates, so that making does not.
+// 0 or -errno.  Allocates; so does zstd again where many small groups came before a large one.
 int zr_group_maker_init(struct zr_group_maker *maker);
 void zr_group_maker_fini(struct zr_group_maker *maker);
 
