@@ -23,8 +23,9 @@
 //               loses pages that nothing uses
 //     quiet     of a span: it gave no object out for two windows of the keeper (250 ms each)
 //     log       spans that are filled from the start, with objects of any length (log.h)
-//     owner     of an object in a log: the holder of a handle to it, which gives its share as length
-//     kind      what objects a span holds, noted in a store that outlives its server (superblock.h)
+//     owner     of an object in a log: the holder of a handle to it, which gives its share as
+//     length kind      what objects a span holds, noted in a store that outlives its server
+//     (superblock.h)
 //
 // Memory is taken before it is touched: an object, a chunk or a copy may be written to,
 // and a system that has no more memory is -ENOSPC here, never a signal.
