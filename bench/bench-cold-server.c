@@ -18,7 +18,7 @@
 #define HOT_BYTES (UINT64_C(1) << 20)
 #define DISK_BYTES (COLD_BYTES + HOT_BYTES)
 #define HOT_PACE_NS 80000000 // each 128 KiB of it is written again within a second
-#define TURN_NS UINT64_C(2000000000)
+#define TURN_NS UINT64_C(4000000000)
 #define READS_PER_S 400u // hot ones; from 1000 requests a second on there is no demotion
 #define BUSY_READS_PER_S 2000u
 #define NR_ROUNDS 5
@@ -258,7 +258,7 @@ static void let_go(const struct subject *subject)
     kill(subject->server->pid, SIGCONT);
 }
 
-// Writes all that is to be cold, waits until the first of it is demoted, and holds it there.
+// Writes all that is to be cold, and waits until the first of it is demoted.
 static void make_work(unsigned i)
 {
     uint64_t nr;
@@ -267,7 +267,6 @@ static void make_work(unsigned i)
     load_store(&fill_cold, subjects[i].writes);
     nr = stat_of(subjects[i].server, "cold_demoted_pages");
     wait_until_demoted(subjects[i].server, nr + GROUP_PAGES);
-    hold(&subjects[i]);
 }
 
 // Reads of hot pages for a time, which are written again meanwhile so that they stay hot.
@@ -293,13 +292,16 @@ static struct turn read_hot(const struct subject *subject, unsigned reads_per_s,
     return load_turn(subject->server, streams, 2, 1);
 }
 
-static void run_beside(const struct subject *subject)
+static void run_beside(unsigned i)
 {
+    const struct subject *subject = &subjects[i];
     char work[60];
     struct turn turn;
     uint64_t nr, start_ns;
 
-    let_go(subject);
+    if (i != REST) {
+        make_work(i);
+    }
     load_store(&fill_hot, subject->writes);
     nr = stat_of(subject->server, "cold_demoted_pages");
     start_ns = bench_now_ns();
@@ -309,7 +311,7 @@ static void run_beside(const struct subject *subject)
     load_add_latency(work, subject->name, &turn);
     bench_add(work, subject->name, "others' MB/s, demoted",
               (double)nr * BENCH_PAGE_BYTES * 1e3 / (double)(bench_now_ns() - start_ns));
-    if (subject != &subjects[REST]) {
+    if (i != REST) {
         hold(subject);
     }
 }
@@ -322,10 +324,8 @@ static void bench_beside(void)
     for (round = 1; round <= nr_rounds; round++) {
         bench_progress("reads of hot pages beside demotion, round %u of %u", round, nr_rounds);
         bench_begin_round();
-        make_work(ALL_CPU);
-        make_work(DEFAULT);
         for (turn = 0; turn < NR_SUBJECTS; turn++) {
-            run_beside(&subjects[(turn + round) % NR_SUBJECTS]);
+            run_beside((turn + round) % NR_SUBJECTS);
         }
     }
 }
@@ -339,7 +339,6 @@ static void bench_busy(void)
 
     bench_progress("demotion while the server is busy");
     make_work(ALL_CPU);
-    let_go(subject);
     read_hot(subject, BUSY_READS_PER_S, SECOND_NS); // until it has seen that
     nr = stat_of(subject->server, "cold_demoted_pages");
     read_hot(subject, BUSY_READS_PER_S, 2 * SECOND_NS);

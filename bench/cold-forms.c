@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#define ZSTD_STATIC_LINKING_ONLY // for ZSTD_c_useRowMatchFinder
 #include <zstd.h>
 
 #define NR_ROUNDS 3
@@ -18,6 +19,7 @@ static struct form {
     const char *name;
     int level;
     int search_log; // of the parameters of store/group.c, but for this; 0: the level's own
+    bool has_rows;  // as zstd would choose
     bool is_ours;   // store/group.c itself
     ZSTD_CCtx *compressor;
 } forms[] = {
@@ -29,6 +31,7 @@ static struct form {
     {.name = "lazy, searchLog 1", .level = 5, .search_log = 1},
     {.name = "lazy, searchLog 2", .level = 5, .search_log = 2},
     {.name = "lazy, searchLog 3", .level = 5, .search_log = 3},
+    {.name = "lazy, searchLog 1, rows", .level = 5, .search_log = 1, .has_rows = true},
 };
 
 static unsigned char *sample, *shuffled, *frame, *restored;
@@ -54,12 +57,13 @@ static void open_form(struct form *form)
     set(form, ZSTD_c_checksumFlag, 0);
     if (form->search_log > 0) {
         set(form, ZSTD_c_windowLog, 16);
-        set(form, ZSTD_c_chainLog, 15);
-        set(form, ZSTD_c_hashLog, 15);
+        set(form, ZSTD_c_chainLog, 14);
+        set(form, ZSTD_c_hashLog, 16);
         set(form, ZSTD_c_searchLog, form->search_log);
         set(form, ZSTD_c_minMatch, 4);
         set(form, ZSTD_c_targetLength, 8);
         set(form, ZSTD_c_strategy, ZSTD_lazy);
+        set(form, ZSTD_c_useRowMatchFinder, form->has_rows ? ZSTD_ps_enable : ZSTD_ps_disable);
     }
 }
 

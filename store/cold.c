@@ -2,6 +2,8 @@
 // Copyright the zramswap authors
 #include "cold.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <time.h>
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -172,7 +174,14 @@ static uint64_t work(void *opaque)
 
 int zr_cold_start(struct zr_cold *cold)
 {
-    return zr_worker_start(&cold->worker, work, cold);
+    static const struct sched_param none;
+    int rc = zr_worker_start(&cold->worker, work, cold);
+
+    if (rc == 0) {
+        // Where a sandbox forbids that, it competes with requests: no reason not to serve.
+        pthread_setschedparam(cold->worker.thread, SCHED_IDLE, &none);
+    }
+    return rc;
 }
 
 void zr_cold_stop(struct zr_cold *cold)

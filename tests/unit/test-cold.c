@@ -6,6 +6,8 @@
 
 #include "store/slot-counts.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -250,7 +252,22 @@ START_TEST(a_stop_in_the_middle_leaves_every_byte_and_the_compactor_free_to_work
 }
 END_TEST
 
-UNIT_MAIN("cold", too_many_reads_make_cold_pages_older_at_once,
+START_TEST(its_thread_gives_way_to_all_others)
+{
+    struct sched_param param;
+    int policy;
+
+    start_server(ZR_COLD_AUTO, 0);
+    ck_assert_int_eq(zr_server_start(&server), 0);
+    ck_assert_int_eq(pthread_getschedparam(server.cold.worker.thread, &policy, &param), 0);
+    ck_assert_int_eq(policy, SCHED_IDLE);
+    ck_assert_int_eq(pthread_getschedparam(server.compactor.worker.thread, &policy, &param), 0);
+    ck_assert_int_eq(policy, SCHED_OTHER); // writers wait for it
+    end_device();
+}
+END_TEST
+
+UNIT_MAIN("cold", its_thread_gives_way_to_all_others, too_many_reads_make_cold_pages_older_at_once,
           five_calm_minutes_make_them_younger_by_one_step,
           a_minute_that_is_not_calm_makes_the_five_begin_anew,
           at_the_greatest_age_calm_minutes_count_too,
