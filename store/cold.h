@@ -2,8 +2,8 @@
 // Copyright the zramswap authors
 //
 // Cold: decides which pages are cold, and when they are demoted.  A background thread, which works
-// while the server is not busy, for no more than a share of one CPU, and of the kernel's idle class:
-// whoever else wants the CPU has it at once, the guests of this host included.
+// while the server is not busy, for no more than a share of one CPU, and of the kernel's idle
+// class: whoever else wants the CPU has it at once, the guests of this host included.
 //
 // A page is cold that was not written for long.  How long is long finds itself: reads of cold pages
 // are to be fewer in a minute than one in 500 of the pages stored.  When there are more, the age
