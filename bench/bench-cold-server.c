@@ -25,6 +25,7 @@
 #define NR_READ_ROUNDS 5
 #define READ_BYTES_MAX (UINT64_C(256) << 20)
 #define NR_READ_GROUPS_MAX 300u // in a round
+#define NR_PAUSES 15u
 #define PATIENCE_NS UINT64_C(60000000000)
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -152,6 +153,33 @@ static void start_readers(uint64_t bytes)
     wait_until_demoted(readers[GROUPS].server, UINT64_MAX);
 }
 
+// A guest that wakes up: nothing is cached, nothing is warm.
+static void read_after_pauses(const uint32_t *groups)
+{
+    static const char *const work = "read of a page at random after 2 s without, over a socket";
+    struct bench_rng rng = {1};
+    unsigned i, k;
+
+    for (i = 0; i < NR_READERS; i++) {
+        bench_samples_clear(&readers[i].alone);
+    }
+    for (k = 0; k < NR_PAUSES; k++) {
+        uint64_t page = groups[k] * (uint64_t)GROUP_PAGES + bench_random_below(&rng, GROUP_PAGES);
+
+        bench_progress("reads after pauses, %u of %u", k + 1, NR_PAUSES);
+        bench_sleep_until_ns(bench_now_ns() + 2 * SECOND_NS);
+        for (i = 0; i < NR_READERS; i++) {
+            const struct reader *reader = &readers[(i + k) % NR_READERS];
+
+            timed_read(reader, page, &readers[(i + k) % NR_READERS].alone, true);
+        }
+    }
+    bench_begin_round();
+    for (i = 0; i < NR_READERS; i++) {
+        add_percentiles(work, readers[i].name, &readers[i].alone);
+    }
+}
+
 static void stop_readers(void)
 {
     unsigned i;
@@ -177,7 +205,7 @@ static void bench_reads(void)
     }
     bytes = bytes < READ_BYTES_MAX ? bytes : READ_BYTES_MAX;
     nr_groups = (uint32_t)(bytes / BENCH_PAGE_BYTES / GROUP_PAGES);
-    nr_in_round = nr_groups / (nr_rounds + 1);
+    nr_in_round = nr_groups / (nr_rounds + 2);
     nr_in_round = nr_in_round < NR_READ_GROUPS_MAX ? nr_in_round : NR_READ_GROUPS_MAX;
     groups = bench_random_order(nr_groups, 1);
     start_readers(bytes);
@@ -192,6 +220,7 @@ static void bench_reads(void)
             add_reads();
         }
     }
+    read_after_pauses(groups + round * nr_in_round);
     stop_readers();
     free(groups);
 }

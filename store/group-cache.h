@@ -54,7 +54,8 @@ int zr_group_cache_read(struct zr_group_cache *cache, const struct zr_group *gro
 // Notes that the page of a slot was read.  True if it had been already, since the group was made.
 bool zr_group_note_read(struct zr_group *group, uint64_t slot);
 
-// Wipes what was not used since the monotonic clock showed before_ns, and gives its memory back.
+// Wipes what was not used since the monotonic clock showed before_ns, and gives the memory of all
+// entries but one back.
 void zr_group_cache_expire(struct zr_group_cache *cache, uint64_t before_ns);
 
 #endif

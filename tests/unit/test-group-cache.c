@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define SEED 0x1234567u
 #define NR_GROUPS 64
@@ -166,6 +167,36 @@ START_TEST(what_nobody_asked_for_since_is_wiped)
         ck_assert(is_wiped(&cache.entries[i]));
     }
     ck_assert(hits(0, false));
+    end(NR_GROUPS);
+}
+END_TEST
+
+static unsigned nr_resident(const struct zr_group_entry *entry)
+{
+    unsigned char is_resident[ZR_GROUP_PAGES];
+    unsigned nr = 0;
+
+    ck_assert_int_eq(mincore(entry->pages, ZR_GROUP_RAW_BYTES, is_resident), 0);
+    for (unsigned i = 0; i < ZR_GROUP_PAGES; i++) {
+        nr += is_resident[i] & 1;
+    }
+    return nr;
+}
+
+START_TEST(a_read_after_a_while_finds_memory_to_decompress_to)
+{
+    start(NR_GROUPS);
+    ck_assert_uint_eq(nr_resident(&cache.entries[0]), ZR_GROUP_PAGES);
+    for (unsigned i = 0; i < cache.nr_entries; i++) {
+        ck_assert(hits(i, false));
+    }
+    zr_group_cache_expire(&cache, UINT64_MAX);
+    ck_assert_uint_eq(nr_resident(&cache.entries[0]), ZR_GROUP_PAGES);
+    for (unsigned i = 1; i < cache.nr_entries; i++) {
+        ck_assert_uint_eq(nr_resident(&cache.entries[i]), 0);
+    }
+    ck_assert(hits(cache.nr_entries, false));
+    ck_assert(!is_wiped(&cache.entries[0]));
     end(NR_GROUPS);
 }
 END_TEST
@@ -326,7 +357,8 @@ UNIT_MAIN("group-cache", neighbours_of_a_page_that_was_read_are_hits,
           the_last_few_groups_are_kept_and_the_one_unused_for_longest_goes,
           another_group_in_the_same_place_is_another_group,
           a_page_of_the_same_group_that_is_not_there_does_not_evict_it,
-          what_nobody_asked_for_since_is_wiped, what_was_decompressed_in_vain_is_wiped_too,
+          what_nobody_asked_for_since_is_wiped, a_read_after_a_while_finds_memory_to_decompress_to,
+          what_was_decompressed_in_vain_is_wiped_too,
           entries_that_are_in_use_are_neither_waited_for_nor_wiped,
           only_where_all_are_in_use_a_reader_waits,
           threads_read_right_beside_each_other_and_beside_the_wiping)
