@@ -29,29 +29,18 @@ uint32_t zr_log_room_bytes(const struct zr_log *log)
     return log->end ? ZR_SPAN_BYTES - zr_span_fill_bytes(log->end) : 0;
 }
 
-// A new end.
-static int begin_span(struct zr_log *log, bool may_use_spare)
+static void replace_end(struct zr_log *log, struct zr_span *span)
 {
-    struct zr_span *span = zr_pool_take_log_span(log->pool);
-
-    if (!span && may_use_spare) {
-        span = log->spare;
-        log->spare = NULL;
-    }
-    if (!span) {
-        return -ENOSPC;
-    }
     let_go(log, &log->end);
     log->end = span;
-    return 0;
 }
 
-// The memory for bytes [start, end) of the last span.  Only who appends changes what is backed of
-// it, since it is isolated.
-static int back(struct zr_log *log, uint32_t start, uint32_t end)
+// The memory for bytes [start, end) of a span.  Only who appends changes what is backed of it,
+// since it is isolated.
+static int back(struct zr_log *log, struct zr_span *span, uint32_t start, uint32_t end)
 {
-    uint32_t missing = zr_span_pages(start, end) & ~zr_span_backed(log->end);
-    uint64_t span_offset = zr_pool_span_index(log->pool, log->end) << ZR_SPAN_SHIFT;
+    uint32_t missing = zr_span_pages(start, end) & ~zr_span_backed(span);
+    uint64_t span_offset = zr_pool_span_index(log->pool, span) << ZR_SPAN_SHIFT;
     uint32_t first, nr;
     int rc;
 
@@ -63,9 +52,35 @@ static int back(struct zr_log *log, uint32_t start, uint32_t end)
     rc = zr_arena_back(&log->pool->arena, span_offset + (size_t)first * ZR_OS_PAGE_BYTES,
                        (size_t)nr * ZR_OS_PAGE_BYTES);
     if (rc == 0) {
-        zr_span_set_backed(log->end, zr_span_backed(log->end) | missing);
+        zr_span_set_backed(span, zr_span_backed(span) | missing);
     }
     return rc < 0 ? -ENOSPC : 0;
+}
+
+// At the end, with its memory.
+static int make_room(struct zr_log *log, uint32_t bytes, bool may_use_spare)
+{
+    struct zr_span *span = log->end;
+
+    if (zr_log_room_bytes(log) < bytes) {
+        span = zr_pool_take_log_span(log->pool);
+        if (span) {
+            replace_end(log, span);
+        }
+    }
+    if (span) {
+        uint32_t start = zr_span_fill_bytes(span);
+
+        if (back(log, span, start, start + bytes) == 0) {
+            return 0;
+        }
+    }
+    if (!may_use_spare || !log->spare) {
+        return -ENOSPC;
+    }
+    replace_end(log, log->spare);
+    log->spare = NULL;
+    return 0;
 }
 
 int zr_log_append(struct zr_log *log, uint32_t bytes, uint32_t nr_owners, uint32_t owned_bytes,
@@ -76,18 +91,12 @@ int zr_log_append(struct zr_log *log, uint32_t bytes, uint32_t nr_owners, uint32
     int rc;
 
     bytes = zr_log_object_bytes(bytes);
-    assert(owned_bytes <= bytes); // else a start would refuse the last owner in a full span
-    if (zr_log_room_bytes(log) < bytes) {
-        rc = begin_span(log, may_use_spare);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    start = zr_span_fill_bytes(log->end);
-    rc = back(log, start, start + bytes);
+    assert(owned_bytes <= bytes);
+    rc = make_room(log, bytes, may_use_spare);
     if (rc < 0) {
         return rc;
     }
+    start = zr_span_fill_bytes(log->end);
     pthread_mutex_lock(&class->lock);
     zr_span_add_owners(log->end, nr_owners, owned_bytes);
     atomic_store_explicit(&log->end->fill_bytes, start + bytes, memory_order_relaxed);
@@ -110,8 +119,12 @@ size_t zr_log_readable_bytes(const struct zr_pool *pool, zr_handle object)
 
 void zr_log_keep_spare(struct zr_log *log)
 {
-    if (!log->spare) {
-        log->spare = zr_pool_take_log_span(log->pool);
+    if (log->spare) {
+        return;
+    }
+    log->spare = zr_pool_take_log_span(log->pool);
+    if (log->spare && back(log, log->spare, 0, ZR_SPAN_BYTES) < 0) {
+        let_go(log, &log->spare);
     }
 }
 

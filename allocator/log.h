@@ -11,7 +11,8 @@
 // makes what is left in sparse spans anew at the log's end.
 //
 // A span at the log's end is isolated: neither the keeper nor a cleaner touches it.  One is kept
-// spare for who cleans when the pool is full, since that needs room before it makes some.
+// spare, with its memory, for who cleans when the pool is full, or the system: that needs room
+// before it makes some.
 //
 // Threads: one appends at a time.  Owners are freed by any meanwhile.
 // Source of the idea: Rosenblum and Ousterhout, The Design and Implementation of a Log-Structured
@@ -54,7 +55,7 @@ int zr_log_append(struct zr_log *log, uint32_t bytes, uint32_t nr_owners, uint32
 // How much from an object's start on, within its span, may be looked at: has memory.
 size_t zr_log_readable_bytes(const struct zr_pool *pool, zr_handle object);
 
-// Has a spare from now on, if the pool has a free span.
+// Has a spare from now on, if the pool has a free span and the system the memory for it.
 void zr_log_keep_spare(struct zr_log *log);
 
 // What is lost in a span of a log to owners that are gone; 0 of any other span, of one at the end,

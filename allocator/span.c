@@ -75,12 +75,15 @@ void zr_span_add_owners(struct zr_span *span, uint32_t nr, uint32_t bytes)
 
 void zr_span_drop_owner(struct zr_span *span, uint32_t bytes)
 {
-    if (zr_span_is_empty(span) || zr_span_live_bytes(span) < bytes) {
+    uint32_t live_bytes = zr_span_live_bytes(span);
+
+    if (zr_span_is_empty(span)) {
         fprintf(stderr, "zramswap: an owner in a log span freed twice\n");
         abort();
     }
     set_nr_used(span, zr_span_nr_used(span) - 1);
-    set_live_bytes(span, zr_span_live_bytes(span) - bytes);
+    // A word whose length was damaged in memory must not end the server.
+    set_live_bytes(span, live_bytes > bytes ? live_bytes - bytes : 0);
 }
 
 // One above the highest object in use.

@@ -173,7 +173,7 @@ static void draw_cold(struct zr_screen *screen, const struct zr_activity *activi
     if (number(activity, "/cold_on") == 0) {
         zr_screen_print(screen, ZR_STYLE_PLAIN, "off  ");
     } else if (after_s != ZR_ABSENT) {
-        zr_screen_print(screen, ZR_STYLE_PLAIN, "unwritten for %s  ", zr_human_age(text, after_s));
+        zr_screen_print(screen, ZR_STYLE_PLAIN, "after %s  ", zr_human_age(text, after_s));
     }
     zr_screen_print(screen, ZR_STYLE_PLAIN, "reads/s %s",
                     rate_text(text, zr_activity_rate(activity, SIZE_MAX, "/cold_reads")));

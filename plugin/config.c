@@ -177,7 +177,6 @@ static int set_switch(const char *key, const char *value, bool *is_on, char *why
 // cold=auto, off, or the seconds after which a page is cold.
 static int set_cold(const char *key, const char *value, struct zr_cold_config *cold, char *why)
 {
-    bool is_on;
     int seconds;
 
     if (strcmp(value, "auto") == 0) {
@@ -186,7 +185,7 @@ static int set_cold(const char *key, const char *value, struct zr_cold_config *c
                (unsigned)seconds <= ZR_COLD_MAX_SECONDS) {
         cold->mode = ZR_COLD_FIXED;
         cold->seconds = (uint64_t)seconds;
-    } else if (zr_parse_bool(value, &is_on) == 0 && !is_on) {
+    } else if (strcmp(value, "off") == 0) {
         cold->mode = ZR_COLD_OFF;
     } else {
         return bad_value(key, value, "not auto, off, or seconds from 1 to 31536000", why);

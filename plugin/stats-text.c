@@ -76,7 +76,7 @@ static const struct field server_fields[] = {
     {SERVER(cold_on), .metric = "cold_on", .type = "gauge",
      .help = "1 if pages become cold, 0 if they do not (cold=off)."},
     {SERVER(cold_after_s), .metric = "cold_after_seconds", .type = "gauge",
-     .help = "A page not written for so long is cold now, if pages become cold."},
+     .help = "A page not written for at least so long is cold now, if pages become cold."},
     {SERVER(cold_demoted_pages), .metric = "cold_demoted_pages_total", .type = "counter",
      .help = "Pages that became cold."},
     {SERVER(cold_groups), .metric = "cold_groups_total", .type = "counter",
@@ -86,9 +86,11 @@ static const struct field server_fields[] = {
     {SERVER(cold_cleaned_spans), .metric = "cold_cleaned_spans_total", .type = "counter",
      .help = "Sparse spans of groups freed by moving what was left in them."},
     {SERVER(cold_cache_hits), .metric = "cold_cache_hits_total", .type = "counter",
-     .help = "Reads of cold pages that found their group decompressed."},
+     .help = "Looks at a page of a group (reads, writes of part of it, cleaning) that found it "
+             "decompressed."},
     {SERVER(cold_cache_misses), .metric = "cold_cache_misses_total", .type = "counter",
-     .help = "Reads of cold pages that had to decompress their group."},
+     .help = "Looks at a page of a group (reads, writes of part of it, cleaning) that decompressed "
+             "it."},
 };
 
 static uint64_t value_of(const struct field *field, const void *stats)

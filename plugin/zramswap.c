@@ -107,7 +107,7 @@ static int zramswap_config_complete(void)
     "                    take true|false, yes|no and 1|0 as well.\n"                               \
     "cold=auto|off|SECONDS\n"                                                                      \
     "                    Pages not written for so long take a denser form; auto (the default):\n"  \
-    "                    as early as they are hardly ever read.\n"                                 \
+    "                    so late that they are hardly ever read.\n"                                \
     "cold-cpu=PERCENT    Most CPU time for that, of one CPU; default 5.\n"                         \
     "limit=SIZE          Most memory for what is stored; default all of the machine.\n"            \
     "mlock=on|off        Lock all memory of the server; default off.\n"                            \

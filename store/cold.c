@@ -2,8 +2,6 @@
 // Copyright the zramswap authors
 #include "cold.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <time.h>
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -12,7 +10,7 @@
 #define JUDGEMENT_NS (60 * NS_PER_S)
 #define READ_SHARE 500
 #define CALM_MINUTES 5
-#define SLICE_NS 1000000
+#define SLICE_NS 250000 // a group takes longer
 #define IDLE_PAUSE_NS 500000000
 #define CACHE_NS NS_PER_S
 
@@ -22,14 +20,15 @@ void zr_cold_choose_ages(const struct zr_cold_config *config, uint64_t *interval
     *interval_s = ZR_AGER_INTERVAL_S;
     *min_age = FIRST_AGE;
     if (config->mode == ZR_COLD_FIXED) {
-        // The ager's interval such that an age begins after exactly so many seconds.
+        // The ager's interval such that an age begins after so many seconds, rounded up to whole
+        // ones.
         for (*min_age = LEAST_AGE;
              *min_age < ZR_SLOT_AGE_MAX &&
              config->seconds / zr_ager_least_walks(*min_age) > ZR_AGER_INTERVAL_S;
              ++*min_age) {
         }
-        *interval_s = config->seconds / zr_ager_least_walks(*min_age);
-        *interval_s = *interval_s > 0 ? *interval_s : 1;
+        *interval_s =
+            (config->seconds + zr_ager_least_walks(*min_age) - 1) / zr_ager_least_walks(*min_age);
     }
 }
 
@@ -88,7 +87,9 @@ static void judge_each_minute(struct zr_cold *cold, uint64_t now_ns)
 {
     uint64_t nr_reads;
 
-    if (cold->config.mode != ZR_COLD_AUTO || now_ns < cold->next_judgement_ns) {
+    // Without a whole walk it is not known how many pages there are.
+    if (cold->config.mode != ZR_COLD_AUTO || now_ns < cold->next_judgement_ns ||
+        cold->nr_stored == 0) {
         return;
     }
     nr_reads = nr_cold_reads(cold->demoter);
@@ -112,20 +113,20 @@ static struct zr_device *device_of(const struct zr_cold *cold)
     return &cold->demoter->devices[cold->walk.table]; // each has one table, in the same order
 }
 
-// Goes on with the walk until the slice is over.  False at its end, and where the pool has no room:
-// the next walk comes soon enough.
-static bool walk(struct zr_cold *cold, uint64_t until_cpu_ns)
+// Goes on with the walk until the slice is over, or to its end.
+static void walk_on(struct zr_cold *cold, uint64_t until_cpu_ns)
 {
     unsigned min_age = atomic_load_explicit(&cold->min_age, memory_order_relaxed);
 
     do {
-        if (!zr_walk_find_leaf(&cold->walk) ||
-            !zr_demoter_demote(cold->demoter, device_of(cold), &cold->walk.slot, min_age,
-                               &cold->nr_walk_stored)) {
-            return false;
+        if (!zr_walk_find_leaf(&cold->walk)) {
+            cold->nr_stored = cold->nr_walk_stored;
+            cold->is_walking = false;
+        } else if (!zr_demoter_demote(cold->demoter, device_of(cold), &cold->walk.slot, min_age,
+                                      &cold->nr_walk_stored)) {
+            cold->is_walking = false; // no room: the next walk comes soon enough
         }
-    } while (cpu_ns() < until_cpu_ns);
-    return true;
+    } while (cold->is_walking && cpu_ns() < until_cpu_ns);
 }
 
 static void begin_walk(struct zr_cold *cold, uint64_t now_ns)
@@ -139,18 +140,18 @@ static void begin_walk(struct zr_cold *cold, uint64_t now_ns)
 // True if there may be more to do at once.
 static bool work_slice(struct zr_cold *cold, uint64_t now_ns)
 {
-    uint64_t until_cpu_ns = cpu_ns() + SLICE_NS;
-
-    if (!cold->is_walking && now_ns >= cold->next_walk_ns) {
+    if (!cold->is_walking && !cold->must_clean && now_ns >= cold->next_walk_ns &&
+        cold->config.mode != ZR_COLD_OFF) {
         begin_walk(cold, now_ns);
     }
     if (cold->is_walking) {
-        cold->is_walking = walk(cold, until_cpu_ns);
+        walk_on(cold, cpu_ns() + SLICE_NS);
         atomic_store_explicit(&cold->compactor->must_wait, cold->is_walking, memory_order_relaxed);
-        cold->nr_stored = cold->is_walking ? cold->nr_stored : cold->nr_walk_stored;
+        cold->must_clean = true; // before the next walk, however soon that is
         return true;
     }
-    return zr_demoter_clean(cold->demoter);
+    cold->must_clean = zr_demoter_clean(cold->demoter);
+    return cold->must_clean;
 }
 
 static uint64_t work(void *opaque)
@@ -161,7 +162,7 @@ static uint64_t work(void *opaque)
 
     zr_group_cache_expire(cold->groups, now_ns - CACHE_NS);
     judge_each_minute(cold, now_ns);
-    if (cold->config.mode == ZR_COLD_OFF || zr_load_meter_is_busy(&cold->load, now_ns)) {
+    if (zr_load_meter_is_busy(&cold->load, now_ns)) {
         return IDLE_PAUSE_NS;
     }
     start_cpu_ns = cpu_ns();
@@ -174,14 +175,7 @@ static uint64_t work(void *opaque)
 
 int zr_cold_start(struct zr_cold *cold)
 {
-    static const struct sched_param none;
-    int rc = zr_worker_start(&cold->worker, work, cold);
-
-    if (rc == 0) {
-        // Where a sandbox forbids that, it competes with requests: no reason not to serve.
-        pthread_setschedparam(cold->worker.thread, SCHED_IDLE, &none);
-    }
-    return rc;
+    return zr_worker_start(&cold->worker, work, cold);
 }
 
 void zr_cold_stop(struct zr_cold *cold)

@@ -2,8 +2,7 @@
 // Copyright the zramswap authors
 //
 // Cold: decides which pages are cold, and when they are demoted.  A background thread, which works
-// while the server is not busy, for no more than a share of one CPU, and of the kernel's idle
-// class: whoever else wants the CPU has it at once, the guests of this host included.
+// while the server is not busy and for no more than a share of one CPU.
 //
 // A page is cold that was not written for long.  How long is long finds itself: reads of cold pages
 // are to be fewer in a minute than one in 500 of the pages stored.  When there are more, the age
@@ -44,6 +43,7 @@ struct zr_cold {
     struct zr_cold_config config;
     struct zr_walk walk;
     bool is_walking;
+    bool must_clean; // there may be something, and no walk begins before it is done
     uint64_t nr_walk_stored, nr_stored; // pages: of the walk so far, of the last whole one
     uint64_t interval_s;                // from one walk to the next, as the ager's
     uint64_t next_walk_ns;

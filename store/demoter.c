@@ -58,6 +58,7 @@ static void add_page(struct zr_demoter *demoter, uint16_t slot, uint64_t word)
     struct zr_gathering *gathering = &demoter->gathering;
     unsigned char *page = demoter->maker.pages + gathering->nr * (size_t)ZR_PAGE_BYTES;
 
+    gathering->has_loaded = true;
     if (zr_device_load_page(gathering->device, (uint64_t)gathering->leaf_nr * ZR_LEAF_SLOTS + slot,
                             word, page) == 0) {
         gathering->slots[gathering->nr] = slot;
@@ -223,11 +224,11 @@ static void make_groups(struct zr_demoter *demoter, unsigned min_gain_share)
         unsigned nr = make_fitting(demoter, &bytes);
         uint64_t old_bytes = sum_lengths(gathering->words, nr);
 
-        if (bytes == UINT32_MAX ||
-            (min_gain_share > 0 && bytes > old_bytes - old_bytes / min_gain_share)) {
+        if (bytes != UINT32_MAX && min_gain_share > 0 &&
+            bytes > old_bytes - old_bytes / min_gain_share) {
             break;
         }
-        if (!publish(demoter, nr)) {
+        if (bytes == UINT32_MAX || !publish(demoter, nr)) { // zstd found no memory, or the log
             demoter->has_no_room = true;
             break;
         }
@@ -239,7 +240,9 @@ static void make_groups(struct zr_demoter *demoter, unsigned min_gain_share)
 static void end_gathering(struct zr_demoter *demoter)
 {
     zr_rcu_read_unlock();
-    explicit_bzero(demoter->maker.pages, ZR_GROUP_RAW_BYTES); // their owner may trim them next
+    if (demoter->gathering.has_loaded) { // their owner may trim them next
+        explicit_bzero(demoter->maker.pages, ZR_GROUP_RAW_BYTES);
+    }
     zr_deferred_free_words(demoter->deferred, demoter->gathering.replaced,
                            demoter->gathering.nr_replaced);
     demoter->gathering.device = NULL;
@@ -299,18 +302,6 @@ static uint64_t nr_opened_spans(struct zr_demoter *demoter)
     return nr;
 }
 
-static struct zr_device *find_device(struct zr_demoter *demoter, uint32_t seed)
-{
-    size_t i;
-
-    for (i = 0; i < demoter->nr_devices; i++) {
-        if (demoter->devices[i].checksum_seed == seed) {
-            return &demoter->devices[i];
-        }
-    }
-    return NULL;
-}
-
 static void flush(struct zr_demoter *demoter)
 {
     if (demoter->gathering.device) {
@@ -319,17 +310,13 @@ static void flush(struct zr_demoter *demoter)
     }
 }
 
-// Gathers what is left of a group at an offset.
-static void gather_members(struct zr_demoter *demoter, const struct zr_group *group,
-                           uint64_t offset)
+// Gathers what is left of a group at an offset, in a device.
+static void gather_members(struct zr_demoter *demoter, struct zr_device *device,
+                           const struct zr_group *group, uint64_t offset)
 {
     struct zr_gathering *gathering = &demoter->gathering;
-    struct zr_device *device = find_device(demoter, group->device_seed);
     unsigned i;
 
-    if (!device || (uint64_t)group->leaf * ZR_LEAF_SLOTS >= device->table.nr_slots) {
-        return; // of an export that was dropped
-    }
     for (i = 0; i < group->nr_members; i++) {
         uint16_t slot = group->slots[i] % ZR_LEAF_SLOTS;
         uint64_t word;
@@ -343,6 +330,21 @@ static void gather_members(struct zr_demoter *demoter, const struct zr_group *gr
         if (zr_slot_word_kind(word) == ZR_SLOT_GROUP &&
             zr_handle_offset_bytes(zr_handle_of_word(word)) == offset) {
             add_page(demoter, slot, word);
+        }
+    }
+}
+
+// The same in whichever device it was made of: two may have one seed.  None, if it was dropped.
+static void gather_group(struct zr_demoter *demoter, const struct zr_group *group, uint64_t offset)
+{
+    size_t i;
+
+    for (i = 0; i < demoter->nr_devices; i++) {
+        struct zr_device *device = &demoter->devices[i];
+
+        if (device->checksum_seed == group->device_seed &&
+            (uint64_t)group->leaf * ZR_LEAF_SLOTS < device->table.nr_slots) {
+            gather_members(demoter, device, group, offset);
         }
     }
 }
@@ -365,7 +367,7 @@ static void clean_span(struct zr_demoter *demoter, struct zr_span *span)
         if (!zr_group_is_sound(group, zr_log_readable_bytes(demoter->pool, handle))) {
             break; // damaged, or the end of what an earlier server made
         }
-        gather_members(demoter, group, span_offset + start);
+        gather_group(demoter, group, span_offset + start);
     }
     flush(demoter);
     demoter->cleaned[demoter->nr_cleaned++] = span;

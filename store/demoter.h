@@ -34,6 +34,7 @@ struct zr_gathering {
     unsigned nr;
     uint16_t slots[ZR_GROUP_PAGES];
     uint64_t words[ZR_GROUP_PAGES]; // as they were when the pages were loaded
+    bool has_loaded;                // there is, or was, a page in the maker's buffer
     unsigned nr_replaced;
     uint64_t replaced[ZR_GROUP_PAGES]; // to be freed when the read-side section is over
 };
@@ -71,7 +72,7 @@ void zr_demoter_fini(struct zr_demoter *demoter);
 bool zr_demoter_demote(struct zr_demoter *demoter, struct zr_device *device, uint64_t *slot,
                        unsigned min_age, uint64_t *nr_stored);
 
-// Cleans a span if more than 1/32 of all is lost in them, and then on, a span at a call, until none
+// Cleans a span if more than 1/64 of all is lost in them, and then on, a span at a call, until none
 // is left that has lost so much.  False if there is nothing to do, or no room to do it.
 bool zr_demoter_clean(struct zr_demoter *demoter);
 

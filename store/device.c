@@ -391,8 +391,11 @@ static int write_piece(struct zr_device *device, const void *buffer, const struc
     // Others may take what was made free, so more than one try; and one more after nothing was
     // gained, since the keeper may just have freed what was missing.
     for (nr_tries = 1; nr_tries < MAX_TRIES && rc == -ENOSPC; nr_tries++) {
-        has_gained = zr_compactor_reclaim(device->compactor, nr_tries) ||
-                     (device->demoter && zr_demoter_reclaim(device->demoter));
+        has_gained = zr_compactor_reclaim(device->compactor, nr_tries);
+        // What a drain gains may be owners in logs, again and again: no memory.
+        if (device->demoter && (nr_tries > 1 || !has_gained)) {
+            has_gained = zr_demoter_reclaim(device->demoter) || has_gained;
+        }
         rc = try_write_piece(device, buffer, piece);
         if (!has_gained) {
             break;

@@ -525,9 +525,72 @@ START_TEST(a_full_pool_is_written_again_when_its_cold_pages_are_trimmed_one_by_o
 }
 END_TEST
 
-// ---- Beside requests
+#define NR_HOT 64u // pages at the end, which are written all the time
+#define NR_OVERWRITERS 3
 
 static atomic_bool must_stop;
+static _Atomic unsigned nr_refused_in_vain;
+
+// A write; it may be refused only if hardly anything could have been cleaned.
+static void write_page(uint64_t slot)
+{
+    unsigned char page[PAGE_BYTES];
+    uint64_t waste_bytes, live_bytes, nr_spans;
+
+    content_fill(page, PAGE_BYTES, CONTENT_TEXT);
+    if (zr_device_write(device, page, PAGE_BYTES, slot * PAGE_BYTES) < 0) {
+        sum_log(&waste_bytes, &live_bytes, &nr_spans);
+        nr_refused_in_vain += waste_bytes > 2 * ZR_SPAN_BYTES;
+    }
+}
+
+static void *overwrite_all_the_time(void *unused)
+{
+    while (!must_stop) {
+        write_page(device->table.nr_slots - 1 - random_below(NR_HOT));
+    }
+    return unused;
+}
+
+// Each of the drains beside finds something, but owners in logs are no memory.
+START_TEST(no_write_is_refused_while_logs_can_be_cleaned_whoever_writes_beside_it)
+{
+    pthread_t threads[NR_OVERWRITERS];
+    const uint64_t nr_cold = 16 * MiB / PAGE_BYTES - NR_HOT;
+    uint64_t slot = 0, nr_stored = 0;
+
+    start_device(16 * MiB, 64 * MiB, &zr_codec_lz4);
+    write_both(0, 16 * MiB, CONTENT_TEXT);
+    while (slot < nr_cold) {
+        zr_demoter_demote(&server.demoter, device, &slot, 0, &nr_stored);
+    }
+    write_both(nr_cold * PAGE_BYTES, NR_HOT * (uint64_t)PAGE_BYTES, CONTENT_TEXT);
+    pool_stats();
+    zr_compactor_pass(&server.compactor, ZR_URGENCY_FULL);
+    zr_pool_release_unclaimed(&server.pool);
+    zr_pool_set_limit(&server.pool, pool_stats().used_bytes);
+    for (slot = 0; slot < nr_cold; slot += 2) {
+        zero_both(slot * PAGE_BYTES, PAGE_BYTES);
+    }
+    ck_assert_int_eq(zr_keeper_start(&server.keeper, &server.pool, server.deferred), 0);
+    for (int i = 0; i < NR_OVERWRITERS; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, overwrite_all_the_time, NULL), 0);
+    }
+    for (slot = 0; slot < nr_cold; slot += 2) {
+        write_page(slot);
+    }
+    must_stop = true;
+    for (int i = 0; i < NR_OVERWRITERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    zr_keeper_stop(&server.keeper);
+    ck_assert_uint_eq(nr_refused_in_vain, 0);
+    zero_both(0, 16 * MiB);
+    end_device();
+}
+END_TEST
+
+// ---- Beside requests
 
 static void *demote_and_clean_all_the_time(void *unused)
 {
@@ -586,4 +649,5 @@ UNIT_MAIN("demoter", cold_pages_take_less_and_every_byte_stays,
           pages_keep_their_age_and_are_unread_in_their_new_group, a_dense_log_is_not_cleaned,
           a_span_with_a_damaged_group_is_left_alone_and_the_rest_is_cleaned,
           a_full_pool_is_written_again_when_its_cold_pages_are_trimmed_one_by_one,
+          no_write_is_refused_while_logs_can_be_cleaned_whoever_writes_beside_it,
           requests_beside_demotion_and_cleaning_lose_nothing)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 #include "fault.h"
+#include "fault.h"
 #include "unit.h"
 
 #include "allocator/log.h"
@@ -237,14 +238,14 @@ static void free_more_than_there_is(void *handle)
     zr_pool_free(&pool, &longer, 1);
 }
 
-START_TEST(an_owner_too_many_or_with_too_large_a_share_aborts)
+START_TEST(an_owner_too_many_aborts_and_one_with_too_large_a_share_does_not)
 {
     uint64_t handle;
 
     start_log(MiB);
     handle = append(100, 1); // the span stays, being at the end
     ck_assert(unit_aborts(free_twice, &handle));
-    ck_assert(unit_aborts(free_more_than_there_is, &handle));
+    ck_assert(!unit_aborts(free_more_than_there_is, &handle));
     free_all(&handle, 1);
     end_log();
 }
@@ -387,6 +388,51 @@ START_TEST(a_log_takes_room_from_others_and_they_from_it)
 }
 END_TEST
 
+START_TEST(the_spare_has_its_memory_for_when_the_system_refuses_any)
+{
+    uint64_t first, more;
+    struct zr_span *spare;
+    int rc_of_others, rc;
+
+    start_log(MiB);
+    first = append(4000, 1);
+    zr_log_keep_spare(&logged);
+    spare = logged.spare;
+    ck_assert_ptr_nonnull(spare);
+    ck_assert_uint_eq(zr_span_backed(spare), ZR_SPAN_ALL_PAGES);
+    fault_arm(1);
+    rc_of_others = try_append(8000, 1, 0, false, &more);
+    fault_disarm();
+    fault_arm(1);
+    rc = try_append(8000, 1, 0, true, &more);
+    ck_assert(fault_disarm());
+    ck_assert_int_eq(rc_of_others, -ENOSPC);
+    ck_assert_int_eq(rc, 0);
+    ck_assert_ptr_eq(span_of(more), spare);
+    ck_assert_ptr_null(logged.spare);
+    ck_assert(holds(first, 4000, 1));
+    free_all(&first, 1);
+    free_all(&more, 1);
+    end_log();
+}
+END_TEST
+
+START_TEST(no_spare_is_kept_without_memory_for_it)
+{
+    uint64_t handle;
+
+    start_log(MiB);
+    handle = append(4000, 1);
+    fault_arm(1);
+    zr_log_keep_spare(&logged);
+    ck_assert(fault_disarm());
+    ck_assert_ptr_null(logged.spare);
+    ck_assert_uint_eq(nr_used_spans(), 1);
+    free_all(&handle, 1);
+    end_log();
+}
+END_TEST
+
 START_TEST(the_spare_is_for_those_who_may_use_it)
 {
     uint64_t handles[2], more;
@@ -521,12 +567,14 @@ UNIT_MAIN("log", a_new_log_has_no_span_and_no_room,
           an_object_that_does_not_fit_begins_a_span_and_the_largest_takes_a_whole_one,
           memory_is_taken_as_far_as_the_span_is_filled,
           owners_go_in_any_order_and_the_span_with_the_last,
-          an_owner_too_many_or_with_too_large_a_share_aborts,
+          an_owner_too_many_aborts_and_one_with_too_large_a_share_does_not,
           the_span_at_the_end_stays_though_it_is_empty, a_log_that_ends_leaves_what_was_appended,
           waste_is_what_owners_that_are_gone_had,
           a_kept_span_is_not_kept_any_more_when_it_is_used_anew,
           at_the_limit_append_is_enospc_and_what_is_stored_stays,
-          a_log_takes_room_from_others_and_they_from_it, the_spare_is_for_those_who_may_use_it,
+          a_log_takes_room_from_others_and_they_from_it,
+          the_spare_has_its_memory_for_when_the_system_refuses_any,
+          no_spare_is_kept_without_memory_for_it, the_spare_is_for_those_who_may_use_it,
           the_spare_is_the_last_to_be_used,
           memory_that_the_system_refuses_is_enospc_and_append_works_later,
           at_random_it_counts_as_a_model_does)
