@@ -4,6 +4,7 @@
 #include "../allocator/worker.h"
 #include "slot-table.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -111,6 +112,7 @@ static struct zr_group_entry *take_oldest(struct zr_group_cache *cache)
     struct zr_group_entry *oldest = NULL;
     unsigned i;
 
+    assert(cache->nr_entries > 0);
     for (i = 0; i < cache->nr_entries; i++) {
         struct zr_group_entry *entry = &cache->entries[i];
         uint64_t used_ns = atomic_load_explicit(&entry->used_ns, memory_order_relaxed);

@@ -25,7 +25,7 @@
 #ifndef ZR_GROUP_PAGES // tests/schedule/small.h has fewer
 #define ZR_GROUP_PAGES 16u
 #endif
-#define ZR_GROUP_RAW_BYTES (ZR_GROUP_PAGES * ZR_PAGE_BYTES)
+#define ZR_GROUP_RAW_BYTES ((size_t)ZR_GROUP_PAGES * ZR_PAGE_BYTES)
 
 struct zr_group {
     uint32_t checksum;     // of all from bytes on, seeded by the device
