@@ -74,6 +74,9 @@ static uint32_t class_of_kind(const struct zr_pool *pool, uint64_t index)
     uint32_t bytes = (kind & ~ZR_KIND_OF_CHUNKS) * ZR_KIND_UNIT_BYTES;
     uint32_t class_nr;
 
+    if (kind & ZR_KIND_OF_LOG) {
+        return kind == ZR_KIND_OF_LOG ? zr_size_class_log(&pool->classes) : ZR_CLASS_NONE;
+    }
     if (kind & ZR_KIND_OF_CHUNKS) {
         return bytes == ZR_CHUNK_BYTES ? zr_size_class_chunk(&pool->classes) : ZR_CLASS_NONE;
     }
@@ -84,30 +87,13 @@ static uint32_t class_of_kind(const struct zr_pool *pool, uint64_t index)
     return pool->classes.object_bytes[class_nr] == bytes ? class_nr : ZR_CLASS_NONE;
 }
 
-bool zr_pool_claim(struct zr_pool *pool, zr_handle handle, bool of_chunk)
+// The bit of an object in its span.  False if none can lie there, or it is claimed already.
+static bool try_claim_object(struct zr_span *span, uint32_t start, uint32_t length)
 {
-    const uint64_t offset = zr_handle_offset_bytes(handle);
-    const uint32_t length = zr_handle_length_bytes(handle);
-    const uint32_t start = (uint32_t)offset & (ZR_SPAN_BYTES - 1);
-    uint64_t index = offset >> ZR_SPAN_SHIFT, mask;
-    struct zr_pool_class *class;
-    struct zr_span *span;
-    uint32_t class_nr, object;
+    uint32_t object;
+    uint64_t mask;
 
-    if (length == 0 || index >= pool->nr_opened_spans) {
-        return false;
-    }
-    span = zr_pool_span_at(pool, index);
-    class_nr = zr_span_class(span);
-    if (class_nr == ZR_CLASS_NONE) {
-        class_nr = class_of_kind(pool, index);
-        if (class_nr == ZR_CLASS_NONE) {
-            return false;
-        }
-        zr_span_init(span, (uint8_t)class_nr, pool->classes.object_bytes[class_nr]);
-    }
-    if ((class_nr == zr_size_class_chunk(&pool->classes)) != of_chunk ||
-        length > span->object_bytes || (of_chunk && length != ZR_CHUNK_BYTES)) {
+    if (length > span->object_bytes) {
         return false;
     }
     object = start / span->object_bytes;
@@ -120,6 +106,58 @@ bool zr_pool_claim(struct zr_pool *pool, zr_handle handle, bool of_chunk)
     span->used[object / 64] |= mask;
     atomic_store_explicit(&span->nr_used, (uint16_t)(zr_span_nr_used(span) + 1),
                           memory_order_relaxed);
+    return true;
+}
+
+static bool try_claim_share(struct zr_span *span, uint32_t start, uint32_t length)
+{
+    if ((zr_span_pages(start, start + 1) & ~zr_span_backed(span)) != 0 ||
+        zr_span_live_bytes(span) + length > ZR_SPAN_BYTES ||
+        zr_span_nr_used(span) == span->capacity) {
+        return false;
+    }
+    zr_span_add_owners(span, 1, length);
+    return true;
+}
+
+static enum zr_claim_sort sort_of_class(const struct zr_pool *pool, uint32_t class_nr)
+{
+    return class_nr == zr_size_class_chunk(&pool->classes) ? ZR_CLAIM_CHUNK
+           : class_nr == zr_size_class_log(&pool->classes) ? ZR_CLAIM_SHARE
+                                                           : ZR_CLAIM_OBJECT;
+}
+
+bool zr_pool_claim(struct zr_pool *pool, zr_handle handle, enum zr_claim_sort sort)
+{
+    const uint64_t offset = zr_handle_offset_bytes(handle);
+    const uint32_t length = zr_handle_length_bytes(handle);
+    const uint32_t start = (uint32_t)offset & (ZR_SPAN_BYTES - 1);
+    uint64_t index = offset >> ZR_SPAN_SHIFT;
+    struct zr_pool_class *class;
+    struct zr_span *span;
+    uint32_t class_nr;
+
+    if (length == 0 || index >= pool->nr_opened_spans) {
+        return false;
+    }
+    span = zr_pool_span_at(pool, index);
+    class_nr = zr_span_class(span);
+    if (class_nr == ZR_CLASS_NONE) {
+        class_nr = class_of_kind(pool, index);
+        if (class_nr == ZR_CLASS_NONE) {
+            return false;
+        }
+        zr_span_init(span, (uint8_t)class_nr, pool->classes.object_bytes[class_nr]);
+        if (zr_span_is_log(span)) { // how far it was filled nobody noted
+            atomic_store_explicit(&span->fill_bytes, ZR_SPAN_BYTES, memory_order_relaxed);
+        }
+    }
+    if (sort_of_class(pool, class_nr) != sort ||
+        (sort == ZR_CLAIM_CHUNK && length != ZR_CHUNK_BYTES) ||
+        !(sort == ZR_CLAIM_SHARE ? try_claim_share(span, start, length)
+                                 : try_claim_object(span, start, length))) {
+        return false;
+    }
     class = &pool->class[class_nr];
     class->nr_objects++;
     class->stored_bytes += length;

@@ -19,9 +19,16 @@
 // Opens all spans that have memory.  0 or -errno.
 int zr_pool_begin_claims(struct zr_pool *pool);
 
-// False if no object of this length can lie there (of_chunk: no chunk), its memory is missing, or
-// it is claimed already.
-bool zr_pool_claim(struct zr_pool *pool, zr_handle handle, bool of_chunk);
+enum zr_claim_sort {
+    ZR_CLAIM_OBJECT,
+    ZR_CLAIM_CHUNK,
+    ZR_CLAIM_SHARE, // of an object in a log: what one owner has of it
+};
+
+// False if nothing of this sort and length can lie there, its memory is missing, or it is claimed
+// already; of a share, only the memory of its first byte is looked at, and that the shares in a
+// span are not more than it holds.
+bool zr_pool_claim(struct zr_pool *pool, zr_handle handle, enum zr_claim_sort sort);
 
 // Fetches what a claim of this handle will look at into the cache.
 static inline void zr_pool_prefetch_claim(const struct zr_pool *pool, zr_handle handle)

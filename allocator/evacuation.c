@@ -132,7 +132,9 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
             continue;
         }
         census[class_nr].nr_objects += zr_span_nr_used(span);
-        used_bytes += (uint64_t)zr_span_nr_used(span) * pool->classes.object_bytes[class_nr];
+        used_bytes += class_nr == zr_size_class_log(&pool->classes)
+                          ? zr_span_live_bytes(span)
+                          : (uint64_t)zr_span_nr_used(span) * pool->classes.object_bytes[class_nr];
         if (is_candidate(pool, span, is_urgent, &class_nr)) {
             uint32_t object_bytes = pool->classes.object_bytes[class_nr];
 
@@ -142,7 +144,7 @@ bool zr_evacuation_begin(struct zr_evacuation *evacuation, struct zr_pool *pool,
                 (uint64_t)__builtin_popcount(zr_span_backed(span)) * ZR_OS_PAGE_BYTES;
         }
     }
-    for (class_nr = 0; class_nr < pool->classes.nr_classes; class_nr++) {
+    for (class_nr = 0; class_nr < zr_size_class_chunk(&pool->classes); class_nr++) {
         bool is_merged = choose_copy_class(pool, class_nr, &census[class_nr], is_urgent);
 
         saved +=

@@ -132,9 +132,11 @@ static int add_spans_locked(struct zr_pool *pool)
 // stores what came before in the program, so only the compiler is to keep this order.
 static void note_kind(struct zr_pool *pool, const struct zr_span *span, uint32_t class_nr)
 {
-    atomic_store_explicit(zr_pool_kind_of(pool, zr_pool_span_index(pool, span)),
-                          zr_kind_of(pool->classes.object_bytes[class_nr],
-                                     class_nr == zr_size_class_chunk(&pool->classes)),
+    uint32_t kind = pool->classes.object_bytes[class_nr] / ZR_KIND_UNIT_BYTES;
+
+    kind |= class_nr == zr_size_class_chunk(&pool->classes) ? ZR_KIND_OF_CHUNKS : 0;
+    kind |= class_nr == zr_size_class_log(&pool->classes) ? ZR_KIND_OF_LOG : 0;
+    atomic_store_explicit(zr_pool_kind_of(pool, zr_pool_span_index(pool, span)), (uint16_t)kind,
                           memory_order_release);
 }
 
@@ -354,7 +356,11 @@ static void free_locked(struct zr_pool *pool, struct zr_pool_class *class, zr_ha
     if (zr_span_is_full(span)) {
         cds_list_add_tail(&span->node, &class->partial);
     }
-    zr_span_put(span, offset / span->object_bytes);
+    if (zr_span_is_log(span)) {
+        zr_span_drop_owner(span, zr_handle_length_bytes(handle));
+    } else {
+        zr_span_put(span, offset / span->object_bytes);
+    }
     if (class == &pool->class[zr_size_class_chunk(&pool->classes)]) {
         zr_span_set_quiet_windows(span, 0); // the keeper gives free chunks back once it is quiet
     }
@@ -472,6 +478,22 @@ bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span, uint32_t cl
     return isolated;
 }
 
+struct zr_span *zr_pool_take_log_span(struct zr_pool *pool)
+{
+    uint32_t class_nr = zr_size_class_log(&pool->classes);
+    struct zr_pool_class *class = &pool->class[class_nr];
+    struct zr_span *span;
+
+    pthread_mutex_lock(&class->lock);
+    span = get_free_span(pool, class_nr, COLD_FIRST);
+    if (span) {
+        atomic_store_explicit(&span->is_isolated, true, memory_order_relaxed);
+        class->nr_spans++;
+    }
+    pthread_mutex_unlock(&class->lock);
+    return span;
+}
+
 void zr_pool_put_back(struct zr_pool *pool, struct zr_span *span)
 {
     // It cannot leave its class before it is put back.
@@ -497,7 +519,7 @@ void zr_pool_get_stats(struct zr_pool *pool, struct zr_pool_stats *stats)
     uint32_t i;
 
     memset(stats, 0, sizeof *stats);
-    for (i = 0; i <= chunk_class; i++) {
+    for (i = 0; i < pool->classes.nr_classes; i++) {
         struct zr_pool_class *class = &pool->class[i];
 
         pthread_mutex_lock(&class->lock);
@@ -536,7 +558,7 @@ bool zr_pool_is_valid(struct zr_pool *pool)
             nr_free++;
             continue;
         }
-        if (zr_span_is_empty(span) || !zr_span_is_valid(span)) {
+        if ((zr_span_is_empty(span) && !zr_span_is_isolated(span)) || !zr_span_is_valid(span)) {
             return false;
         }
         nr_used[zr_span_class(span)] += zr_span_nr_used(span);

@@ -22,7 +22,10 @@
 //     isolated  of a span in use: it gives no objects out and is in no list, while it is emptied or
 //               loses pages that nothing uses
 //     quiet     of a span: it gave no object out for two windows of the keeper (250 ms each)
-//     kind      what objects a span holds, noted in a store that outlives its server (superblock.h)
+//     log       spans that are filled from the start, with objects of any length (log.h)
+//     owner     of an object in a log: the holder of a handle to it, which gives its share as
+//     length kind      what objects a span holds, noted in a store that outlives its server
+//     (superblock.h)
 //
 // Memory is taken before it is touched: an object, a chunk or a copy may be written to,
 // and a system that has no more memory is -ENOSPC here, never a signal.
@@ -137,6 +140,10 @@ int zr_pool_open_spans_locked(struct zr_pool *pool, uint64_t end);
 // Isolates a partly used span of the class that the caller saw it in.  False if it left that class
 // meanwhile, is full, or isolated: what was decided about it is void then.
 bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span, uint32_t class_nr);
+
+// A free span, cold first, for a log: isolated, so that it stays while it is empty.  NULL at the
+// limit.
+struct zr_span *zr_pool_take_log_span(struct zr_pool *pool);
 
 // Ends the isolation, by who began it: the span gives objects out again, or is free if it is empty.
 void zr_pool_put_back(struct zr_pool *pool, struct zr_span *span);

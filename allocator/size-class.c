@@ -20,7 +20,7 @@ void zr_size_classes_init(struct zr_size_classes *classes)
         if (class_nr > 0 && classes->object_bytes[class_nr - 1] == bytes) {
             continue;
         }
-        assert(class_nr < ZR_NR_CLASSES_MAX - 1);
+        assert(class_nr < ZR_NR_CLASSES_MAX - 2);
         classes->object_bytes[class_nr] = bytes;
         classes->nr_classes++;
         for (; units <= bytes / 16u; units++) {
@@ -35,5 +35,7 @@ void zr_size_classes_init(struct zr_size_classes *classes)
     }
     class_nr = classes->nr_classes++;
     classes->object_bytes[class_nr] = ZR_CHUNK_BYTES;
+    classes->coarse[class_nr] = (uint8_t)class_nr;
+    class_nr = classes->nr_classes++;
     classes->coarse[class_nr] = (uint8_t)class_nr;
 }

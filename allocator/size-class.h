@@ -9,8 +9,9 @@
 // classes evenly and picks the span length per class instead; here every span has one length, so
 // that a handle finds its span by a shift.)
 //
-// Chunks (pages of 512 words: leaves, directories, batches) have a class of their own, the last
-// one, so that they share no span with objects.
+// Chunks (pages of 512 words: leaves, directories, batches) have a class of their own, behind those
+// of objects, so that they share no span with them.  So have logs (log.h), the last one: what is in
+// its spans has any length, and the class none.
 #ifndef ZR_SIZE_CLASS_H
 #define ZR_SIZE_CLASS_H
 
@@ -31,7 +32,7 @@
 #define ZR_COARSE_BYTES 64u // where few objects are stored, classes so far apart waste least
 
 struct zr_size_classes {
-    uint32_t nr_classes;                            // the chunk class included
+    uint32_t nr_classes;                            // those of chunks and logs included
     uint16_t object_bytes[ZR_NR_CLASSES_MAX];       // ascending
     uint8_t by_units[ZR_OBJECT_MAX_BYTES / 16 + 1]; // class of a size in 16-byte units
     uint8_t coarse[ZR_NR_CLASSES_MAX]; // the largest less than ZR_COARSE_BYTES above, or itself
@@ -54,6 +55,11 @@ static inline bool zr_size_class_saves(const struct zr_size_classes *classes, si
 }
 
 static inline uint32_t zr_size_class_chunk(const struct zr_size_classes *classes)
+{
+    return classes->nr_classes - 2;
+}
+
+static inline uint32_t zr_size_class_log(const struct zr_size_classes *classes)
 {
     return classes->nr_classes - 1;
 }

@@ -15,13 +15,16 @@ void zr_span_init(struct zr_span *span, uint8_t class_nr, uint16_t object_bytes)
 {
     CDS_INIT_LIST_HEAD(&span->node);
     span->object_bytes = object_bytes;
-    span->capacity = (uint16_t)(ZR_SPAN_BYTES / object_bytes);
+    span->capacity = (uint16_t)(object_bytes > 0 ? ZR_SPAN_BYTES / object_bytes : UINT16_MAX);
     set_nr_used(span, 0);
     span->first_free_word = 0;
     span->nr_backing = 0;
     zr_span_set_class(span, class_nr);
     atomic_store_explicit(&span->is_isolated, false, memory_order_relaxed);
     zr_span_set_quiet_windows(span, 0);
+    atomic_store_explicit(&span->is_kept, false, memory_order_relaxed);
+    atomic_store_explicit(&span->live_bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&span->fill_bytes, 0, memory_order_relaxed);
     memset(span->used, 0, sizeof span->used);
 }
 
@@ -59,6 +62,30 @@ void zr_span_put(struct zr_span *span, uint32_t index)
     }
 }
 
+static void set_live_bytes(struct zr_span *span, uint32_t bytes)
+{
+    atomic_store_explicit(&span->live_bytes, bytes, memory_order_relaxed);
+}
+
+void zr_span_add_owners(struct zr_span *span, uint32_t nr, uint32_t bytes)
+{
+    set_nr_used(span, zr_span_nr_used(span) + nr);
+    set_live_bytes(span, zr_span_live_bytes(span) + bytes);
+}
+
+void zr_span_drop_owner(struct zr_span *span, uint32_t bytes)
+{
+    uint32_t live_bytes = zr_span_live_bytes(span);
+
+    if (zr_span_is_empty(span)) {
+        fprintf(stderr, "zramswap: an owner in a log span freed twice\n");
+        abort();
+    }
+    set_nr_used(span, zr_span_nr_used(span) - 1);
+    // A word whose length was damaged in memory must not end the server.
+    set_live_bytes(span, live_bytes > bytes ? live_bytes - bytes : 0);
+}
+
 // One above the highest object in use.
 static uint32_t end_of(const struct zr_span *span)
 {
@@ -77,6 +104,9 @@ uint32_t zr_span_used_pages(const struct zr_span *span)
     if (zr_span_is_empty(span)) {
         return 0;
     }
+    if (zr_span_is_log(span)) {
+        return zr_span_pages(0, zr_span_fill_bytes(span));
+    }
     // Chunks are OS pages, so each can go by itself.
     return span->object_bytes == ZR_OS_PAGE_BYTES
                ? (uint32_t)span->used[0]
@@ -88,6 +118,10 @@ bool zr_span_is_valid(const struct zr_span *span)
     uint32_t nr_used = 0, pages = 0;
     uint32_t index;
 
+    if (zr_span_is_log(span)) {
+        return zr_span_is_empty(span) == (zr_span_live_bytes(span) == 0) &&
+               zr_span_live_bytes(span) <= zr_span_fill_bytes(span);
+    }
     // Pages object by object: below the highest one may be some that a taker failed to back.
     for (index = 0; index < ZR_SPAN_WORDS * 64; index++) {
         if (span->used[index / 64] >> index % 64 & 1) {

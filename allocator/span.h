@@ -13,6 +13,8 @@
 //     used[0 .. first_free_word) are all ones
 //     the OS pages of every object in use are backed, but for nr_backing objects that were just
 //     taken and whose takers see to it
+// A span of a log (log.h) has owners of objects in place of objects: nr_used counts them,
+// live_bytes sums their shares up, and all lies below fill_bytes.
 // A backed page has memory of its own.  Only such a page is ever touched: where the system has no
 // more memory, the touch of another one would be a signal (arena.h).
 //
@@ -49,13 +51,17 @@ struct zr_span {
     _Atomic uint8_t nr_quiet_windows;
     uint16_t nr_backing;
     _Atomic uint32_t backed; // bit i: OS page i of the span.  Outlives class and content
+    // Of a log.  Not in the place of used: racy looks at them would be looks at that.
+    _Atomic bool is_kept; // it could not be cleaned
+    _Atomic uint32_t live_bytes;
+    _Atomic uint32_t fill_bytes;
     uint64_t used[ZR_SPAN_WORDS];
 };
 
 _Static_assert(ZR_SPAN_PAGES <= 32, "a bit of backed for each OS page");
 _Static_assert(ZR_CLASS_NONE >= ZR_NR_CLASSES_MAX, "none is no class");
 
-// A free span becomes an empty one of a class.
+// A free span becomes an empty one of a class; of object_bytes 0: of a log.
 void zr_span_init(struct zr_span *span, uint8_t class_nr, uint16_t object_bytes);
 
 // Takes the lowest free object, returns its index.  The span must not be full.
@@ -64,11 +70,35 @@ uint32_t zr_span_take(struct zr_span *span);
 // Gives an object back; aborts if it is not in use.
 void zr_span_put(struct zr_span *span, uint32_t index);
 
-// The OS pages that may hold something: up to the highest object in use; of chunks, which nobody
-// moves, just those in use.
+// The same for owners of an object of a log, and what they own of it.
+void zr_span_add_owners(struct zr_span *span, uint32_t nr, uint32_t bytes);
+void zr_span_drop_owner(struct zr_span *span, uint32_t bytes);
+
+// The OS pages that may hold something: up to the highest object in use, or to where a log is
+// filled; of chunks, which nobody moves, just those in use.
 uint32_t zr_span_used_pages(const struct zr_span *span);
 
 bool zr_span_is_valid(const struct zr_span *span);
+
+static inline bool zr_span_is_log(const struct zr_span *span)
+{
+    return span->object_bytes == 0;
+}
+
+static inline uint32_t zr_span_live_bytes(const struct zr_span *span)
+{
+    return atomic_load_explicit(&span->live_bytes, memory_order_relaxed);
+}
+
+static inline uint32_t zr_span_fill_bytes(const struct zr_span *span)
+{
+    return atomic_load_explicit(&span->fill_bytes, memory_order_relaxed);
+}
+
+static inline bool zr_span_is_kept(const struct zr_span *span)
+{
+    return atomic_load_explicit(&span->is_kept, memory_order_relaxed);
+}
 
 static inline uint32_t zr_span_nr_used(const struct zr_span *span)
 {

@@ -74,5 +74,6 @@ void zr_superblock_init(struct zr_superblock *header)
     header->record_bytes = sizeof(struct zr_export_record);
     header->data_offset = ZR_DATA_OFFSET;
     header->classes_crc =
-        crc_of(classes.object_bytes, classes.nr_classes * sizeof classes.object_bytes[0], 0);
+        crc_of(classes.object_bytes,
+               (zr_size_class_chunk(&classes) + 1) * sizeof classes.object_bytes[0], 0);
 }

@@ -46,7 +46,8 @@
 
 // Features: a server refuses a store with one that it does not know.
 #define ZR_FEATURE_UNCHECKED 1u // objects whose checksum is 0 were stored without one
-#define ZR_FEATURES_KNOWN ZR_FEATURE_UNCHECKED
+#define ZR_FEATURE_GROUPS 2u    // pages may lie in groups (store/group.h), groups in logs (log.h)
+#define ZR_FEATURES_KNOWN (ZR_FEATURE_UNCHECKED | ZR_FEATURE_GROUPS)
 
 struct zr_superblock {
     _Atomic uint64_t magic; // 0 while the copy is written
@@ -85,9 +86,11 @@ struct zr_export_record {
 // All of the export was lost, and its guest has not begun anew.
 #define ZR_EXPORT_LOST 1u
 
-// A span's kind: the bytes of its objects / 16, and whether they are chunks.  0: never used.
+// A span's kind: the bytes of its objects / 16, and whether they are chunks; or that it is of a
+// log, where objects have no size in common.  0: never used.
 #define ZR_KIND_UNIT_BYTES 16u
 #define ZR_KIND_OF_CHUNKS 0x8000u
+#define ZR_KIND_OF_LOG 0x4000u
 
 #define ZR_SUPERBLOCK_MAX_EXPORTS                                                                  \
     ((ZR_SUPERBLOCK_COPY_BYTES - sizeof(struct zr_superblock)) / sizeof(struct zr_export_record))
@@ -123,10 +126,5 @@ void zr_superblock_write(void *copy, const struct zr_superblock *header,
 // What this build stands for.  The rest is zeroed: uuid, generation, features, arena_bytes,
 // exports.
 void zr_superblock_init(struct zr_superblock *header);
-
-static inline uint16_t zr_kind_of(uint32_t object_bytes, int of_chunks)
-{
-    return (uint16_t)(object_bytes / ZR_KIND_UNIT_BYTES | (of_chunks ? ZR_KIND_OF_CHUNKS : 0u));
-}
 
 #endif

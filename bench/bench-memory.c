@@ -6,161 +6,71 @@
 //
 // Each store goes through the same chapters, then is left alone: nobody tells it anything
 // meanwhile, unless it is a zram that is told to compact at the end of each chapter.
-#include "load.h"
-#include "zram-device.h"
+#include "memory-store.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define LARGE_PAGES 32u  // 128 KiB, the largest write that Linux's nbd sends
-#define TRIM_PAGES 512u  // 2 MiB, the largest trim that Linux's swap sends
-#define NR_CONNECTIONS 2 // as a guest has with nbd-client -C 2
-#define DEPTH 16
 #define NR_SAMPLES_MAX 20000u
 #define SAMPLE_NS UINT64_C(200000000)
 #define SECOND_NS UINT64_C(1000000000)
-#define SETTLE_S 5u
+#define PATIENCE_NS (120 * SECOND_NS)
 #define NR_REWRITES 5u
 #define NR_LATENCY_ROUNDS 5
+#define NR_CHAPTERS 5
 
-enum { FILL, REWRITE, HALF, MOST, EMPTY, NR_CHAPTERS };
+enum event { FILL, REWRITE, HOUR, HALF, MOST, EMPTY };
 
-static const char *const works[NR_CHAPTERS] = {
-    "after fill", "after 5 × random rewrite", "after trimming a random half",
-    "after trimming a random 90 %", "after trimming all"};
-static const char *const captions[NR_CHAPTERS] = {"fill", "rewrite 5 ×, random",
-                                                  "trim a random half", "trim to 90 %", "trim all"};
+struct story {
+    bool is_cold;      // pages that nobody writes become cold
+    unsigned settle_s; // after each chapter
+    struct {
+        enum event event;
+        const char *work, *caption;
+    } chapters[NR_CHAPTERS];
+};
 
-// A store of slots of a page: an nbdkit server, or else a zram device.
-struct store {
-    const char *name;
-    uint32_t nr_slots;
-    struct server *server;
-    struct nbd_handle *connections[NR_CONNECTIONS];
-    bool has_stats; // the server's
-    const struct zram_device *zram;
-    bool is_told; // to compact
+static const struct story rewritten = {
+    .settle_s = 5,
+    .chapters = {{FILL, "after fill", "fill"},
+                 {REWRITE, "after 5 × random rewrite", "rewrite 5 ×, random"},
+                 {HALF, "after trimming a random half", "trim a random half"},
+                 {MOST, "after trimming a random 90 %", "trim to 90 %"},
+                 {EMPTY, "after trimming all", "trim all"}},
+};
+static const struct story an_hour_later = {
+    .is_cold = true,
+    .settle_s = 1,
+    .chapters = {{FILL, "an hour later: before", "fill"},
+                 {HOUR, "an hour later", "an hour later"},
+                 {HALF, "an hour later: a random half trimmed", "trim a random half"},
+                 {MOST, "an hour later: a random 90 % trimmed", "trim to 90 %"},
+                 {EMPTY, "an hour later: all trimmed", "trim all"}},
+};
 
+// A store on its way through a story.
+struct tale {
+    const struct store *store;
+    const struct story *story;
     uint64_t empty_bytes;
     uint64_t starts_ns[NR_CHAPTERS]; // the chapter's work
     uint64_t ends_ns[NR_CHAPTERS];   // and what comes after it starts
 };
 
-// Requests of nr_pages each, all over the store in order, or, one page each, to the first nr slots
-// of an order.
-static void transfer(const struct store *store, enum load_kind kind, uint32_t nr_pages,
-                     const uint32_t *order, uint32_t nr, uint64_t first_page)
+// What a fill has stored in a slot.
+static const unsigned char *filled_page(uint32_t slot)
 {
-    const uint32_t bytes = nr_pages * BENCH_PAGE_BYTES;
-    const struct load load = {
-        .kind = kind,
-        .bytes = bytes,
-        .length = (uint64_t)nr * bytes,
-        .is_sequential = true,
-        .order = order,
-        .first_page = first_page,
-    };
-    struct stream streams[NR_CONNECTIONS];
-    uint32_t i;
-
-    if (!store->zram) {
-        for (i = 0; i < NR_CONNECTIONS; i++) {
-            streams[i] = (struct stream){
-                .load = &load,
-                .nbd = store->connections[i],
-                .depth = DEPTH,
-                .share = i,
-                .nr_shares = NR_CONNECTIONS,
-            };
-        }
-        load_run(streams, NR_CONNECTIONS);
-        return;
-    }
-    for (i = 0; i < nr; i++) {
-        const uint64_t offset = (uint64_t)(order ? order[i] : i) * bytes;
-
-        if (kind == LOAD_WRITE) {
-            zram_device_write(store->zram,
-                              bench_page_run(first_page + (uint64_t)i * nr_pages, nr_pages), bytes,
-                              offset);
-        } else {
-            zram_device_discard(store->zram, bytes, offset);
-        }
-    }
-}
-
-static void fill(const struct store *store)
-{
-    transfer(store, LOAD_WRITE, LARGE_PAGES, NULL, store->nr_slots / LARGE_PAGES, 0);
-}
-
-static void trim_all(const struct store *store)
-{
-    transfer(store, LOAD_TRIM, TRIM_PAGES, NULL, store->nr_slots / TRIM_PAGES, 0);
-}
-
-// What it keeps in memory files without having it mapped.
-static uint64_t memory_file_bytes(pid_t pid)
-{
-    char path[80], target[100];
-    uint64_t bytes = 0;
-    struct dirent *entry;
-    DIR *fds = opendir(BENCH_NAME(path, "/proc/%d/fd", pid));
-
-    while (fds && (entry = readdir(fds))) {
-        struct stat stat;
-        ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof target - 1);
-
-        target[length > 0 ? length : 0] = '\0';
-        if (strncmp(target, "/memfd:", 7) == 0 &&
-            fstatat(dirfd(fds), entry->d_name, &stat, 0) == 0) {
-            bytes += (uint64_t)stat.st_blocks * 512;
-        }
-    }
-    if (fds) {
-        closedir(fds);
-    }
-    return bytes;
-}
-
-// What a server has mapped and touched, and what it keeps in memory files without having it mapped.
-static uint64_t used_bytes(const struct store *store)
-{
-    struct zram_stats stats;
-    uint64_t mapped, files;
-
-    if (store->zram) {
-        zram_device_get_stats(store->zram, &stats);
-        return stats.mem_used_total;
-    }
-    mapped = server_status_bytes_of(store->server, "RssShmem");
-    files = memory_file_bytes(store->server->pid);
-    return server_status_bytes_of(store->server, "RssAnon") +
-           server_status_bytes_of(store->server, "RssFile") + (files > mapped ? files : mapped);
-}
-
-// 0: it cannot say.
-static uint64_t compressed_bytes(const struct store *store)
-{
-    struct zram_stats stats;
-
-    if (store->zram) {
-        zram_device_get_stats(store->zram, &stats);
-        return stats.compr_data_size;
-    }
-    return store->has_stats ? load_server_stat(store->server, "compr_data_size") : 0;
+    return bench_page_run(slot - slot % LARGE_PAGES, LARGE_PAGES) +
+           slot % LARGE_PAGES * BENCH_PAGE_BYTES;
 }
 
 // Some of all over is enough to know that it keeps what it is given.
-static void verify(const struct store *store, const uint32_t *slots, uint32_t first, uint32_t end,
+static void verify(const struct tale *tale, const uint32_t *slots, uint32_t first, uint32_t end,
                    uint64_t first_page)
 {
+    const struct store *store = tale->store;
     unsigned char *page = bench_alloc(BENCH_PAGE_BYTES);
     uint32_t i;
 
@@ -172,7 +82,8 @@ static void verify(const struct store *store, const uint32_t *slots, uint32_t fi
         } else if (nbd_pread(store->connections[0], page, BENCH_PAGE_BYTES, offset, 0) < 0) {
             bench_die("%s: %s", store->name, nbd_get_error());
         }
-        if (memcmp(page, bench_page(first_page + i), BENCH_PAGE_BYTES) != 0) {
+        if (memcmp(page, tale->story->is_cold ? filled_page(slots[i]) : bench_page(first_page + i),
+                   BENCH_PAGE_BYTES) != 0) {
             bench_die("%s: slot %u does not read back", store->name, slots[i]);
         }
     }
@@ -181,61 +92,129 @@ static void verify(const struct store *store, const uint32_t *slots, uint32_t fi
 
 // ---- the chapters ------------------------------------------------------------------------------
 
-static double mib_beyond_empty(const struct store *store, uint64_t bytes)
+static double mib_beyond_empty(const struct tale *tale, uint64_t bytes)
 {
-    return ((double)bytes - (double)store->empty_bytes) / 1048576;
+    return ((double)bytes - (double)tale->empty_bytes) / 1048576;
 }
 
-static const char *name_work(char work[80], const struct store *store, int chapter)
+static const char *name_work(char work[80], const struct tale *tale, int chapter)
 {
-    snprintf(work, 80, "%s, %u MiB", works[chapter], store->nr_slots / 256);
+    const char *name = tale->story->chapters[chapter].work;
+
+    if (tale->story->is_cold) { // of as much as the page file has
+        snprintf(work, 80, "%s", name);
+    } else {
+        snprintf(work, 80, "%s, %u MiB", name, tale->store->nr_slots / 256);
+    }
     return work;
 }
 
-static void add_rows(const struct store *store, int chapter, unsigned seconds_later)
+static void add_rows(const struct tale *tale, int chapter, unsigned seconds_later)
 {
-    double mib = mib_beyond_empty(store, used_bytes(store));
-    double compressed_mib = (double)compressed_bytes(store) / 1048576;
+    const struct store *store = tale->store;
+    double mib = mib_beyond_empty(tale, store_used_bytes(store));
+    double compressed_mib = (double)store_compressed_bytes(store) / 1048576;
     char work[80], unit[60];
 
-    name_work(work, store, chapter);
-    if (seconds_later == 0 || seconds_later == SETTLE_S) {
+    name_work(work, tale, chapter);
+    if (seconds_later == 0 || seconds_later == tale->story->settle_s) {
         bench_add(work, store->name,
                   BENCH_NAME(unit, "MiB beyond empty, %u s later", seconds_later), mib);
     }
-    if (compressed_mib > 0 && chapter != EMPTY) {
+    if (tale->story->is_cold && seconds_later == tale->story->settle_s) {
+        bench_add(work, store->name, "MiB beyond empty, a GiB of pages",
+                  mib * 262144 / store->nr_slots);
+    }
+    if (compressed_mib > 0 && tale->story->chapters[chapter].event != EMPTY) {
         bench_add(work, store->name,
                   BENCH_NAME(unit, "× compressed bytes, %u s later", seconds_later),
                   mib / compressed_mib);
     }
 }
 
-static void do_chapter(const struct store *store, int chapter, uint32_t *const *orders)
+// Until a number has not changed for so long.
+static void wait_until_calm(const struct store *store, uint64_t (*number)(const struct store *),
+                            uint64_t calm_ns)
 {
+    const uint64_t start_ns = bench_now_ns();
+    uint64_t change_ns = start_ns, seen = number(store);
+
+    while (bench_now_ns() - change_ns < calm_ns) {
+        uint64_t now = number(store);
+
+        if (now != seen) {
+            seen = now;
+            change_ns = bench_now_ns();
+        }
+        if (bench_now_ns() - start_ns > PATIENCE_NS) {
+            bench_progress("%s: still at work after two minutes", store->name);
+            return;
+        }
+        bench_sleep_until_ns(bench_now_ns() + SECOND_NS / 10);
+    }
+}
+
+static uint64_t nr_demoted(const struct store *store)
+{
+    return load_server_stat(store->server, "cold_demoted_pages");
+}
+
+static uint64_t nr_cleaned(const struct store *store)
+{
+    return load_server_stat(store->server, "cold_cleaned_spans");
+}
+
+// A page that was not written for a second is cold after four more at most.
+static void let_an_hour_pass(const struct store *store)
+{
+    if (!store->zram) {
+        wait_until_calm(store, nr_demoted, 6 * SECOND_NS);
+        if (nr_demoted(store) == 0) {
+            bench_die("%s: no page became cold", store->name);
+        }
+    }
+}
+
+// Only the story of cold pages says what is left when it has had the time.
+static void let_it_clean(const struct tale *tale)
+{
+    if (tale->story->is_cold && !tale->store->zram) {
+        wait_until_calm(tale->store, nr_cleaned, 4 * SECOND_NS);
+    }
+}
+
+static void do_chapter(const struct tale *tale, int chapter, uint32_t *const *orders)
+{
+    const struct store *store = tale->store;
     const uint32_t *last = orders[NR_REWRITES - 1];
     const uint64_t last_page = 977 * (NR_REWRITES - 1);
     uint32_t half = store->nr_slots / 2, most = store->nr_slots / 10 * 9;
     unsigned i;
 
-    switch (chapter) {
+    switch (tale->story->chapters[chapter].event) {
     case FILL:
-        fill(store);
+        store_fill(store);
         break;
     case REWRITE:
         for (i = 0; i < NR_REWRITES; i++) {
-            transfer(store, LOAD_WRITE, 1, orders[i], store->nr_slots, 977 * i);
+            store_transfer(store, LOAD_WRITE, 1, orders[i], store->nr_slots, 977 * i);
         }
-        verify(store, last, 0, store->nr_slots, last_page);
+        verify(tale, last, 0, store->nr_slots, last_page);
+        break;
+    case HOUR:
+        let_an_hour_pass(store);
         break;
     case HALF:
-        transfer(store, LOAD_TRIM, 1, last, half, 0);
+        store_transfer(store, LOAD_TRIM, 1, last, half, 0);
+        let_it_clean(tale);
         break;
     case MOST:
-        transfer(store, LOAD_TRIM, 1, last + half, most - half, 0);
-        verify(store, last, most, store->nr_slots, last_page);
+        store_transfer(store, LOAD_TRIM, 1, last + half, most - half, 0);
+        let_it_clean(tale);
+        verify(tale, last, most, store->nr_slots, last_page);
         break;
     case EMPTY:
-        trim_all(store);
+        store_trim_all(store);
         break;
     }
     if (store->is_told) {
@@ -244,7 +223,7 @@ static void do_chapter(const struct store *store, int chapter, uint32_t *const *
 }
 
 struct sampler {
-    const struct store *store;
+    const struct tale *tale;
     pthread_t thread;
     _Atomic bool is_over;
     struct {
@@ -262,47 +241,48 @@ static void *sample_until_over(void *arg)
         unsigned nr = sampler->nr_samples++;
 
         sampler->samples[nr].when_ns = now_ns;
-        sampler->samples[nr].used_bytes = used_bytes(sampler->store);
-        sampler->samples[nr].compressed_bytes = compressed_bytes(sampler->store);
+        sampler->samples[nr].used_bytes = store_used_bytes(sampler->tale->store);
+        sampler->samples[nr].compressed_bytes = store_compressed_bytes(sampler->tale->store);
         bench_sleep_until_ns(now_ns + SAMPLE_NS);
     }
     return NULL;
 }
 
 // Every chapter is one unit wide: what is done takes the first part, the time after it the rest.
-static double chapter_position(const struct store *store, uint64_t when_ns)
+static double chapter_position(const struct tale *tale, uint64_t when_ns)
 {
     const double done = 0.6;
     int chapter = NR_CHAPTERS - 1;
     double fraction;
 
-    while (chapter > 0 && when_ns < store->starts_ns[chapter]) {
+    while (chapter > 0 && when_ns < tale->starts_ns[chapter]) {
         chapter--;
     }
-    if (when_ns < store->starts_ns[chapter]) {
+    if (when_ns < tale->starts_ns[chapter]) {
         return 0;
     }
-    if (when_ns < store->ends_ns[chapter]) {
-        fraction = done * (double)(when_ns - store->starts_ns[chapter]) /
-                   (double)(store->ends_ns[chapter] - store->starts_ns[chapter]);
+    if (when_ns < tale->ends_ns[chapter]) {
+        fraction = done * (double)(when_ns - tale->starts_ns[chapter]) /
+                   (double)(tale->ends_ns[chapter] - tale->starts_ns[chapter]);
     } else {
-        fraction =
-            done + (1 - done) * (double)(when_ns - store->ends_ns[chapter]) / (SETTLE_S * 1e9);
+        fraction = done + (1 - done) * (double)(when_ns - tale->ends_ns[chapter]) /
+                              (tale->story->settle_s * 1e9);
     }
     return chapter + (fraction < 1 ? fraction : 1);
 }
 
 static void add_curves(const struct sampler *sampler, const char *chart)
 {
-    const struct store *store = sampler->store;
+    const struct tale *tale = sampler->tale;
     char compressed[80];
     unsigned i;
 
-    BENCH_NAME(compressed, "%s, compressed bytes", store->name);
+    BENCH_NAME(compressed, "%s, compressed bytes", tale->store->name);
     for (i = 0; i < sampler->nr_samples; i++) {
-        double x = chapter_position(store, sampler->samples[i].when_ns);
+        double x = chapter_position(tale, sampler->samples[i].when_ns);
 
-        bench_point(chart, store->name, x, mib_beyond_empty(store, sampler->samples[i].used_bytes));
+        bench_point(chart, tale->store->name, x,
+                    mib_beyond_empty(tale, sampler->samples[i].used_bytes));
         if (sampler->samples[i].compressed_bytes > 0) {
             bench_point(chart, compressed, x,
                         (double)sampler->samples[i].compressed_bytes / 1048576);
@@ -310,9 +290,10 @@ static void add_curves(const struct sampler *sampler, const char *chart)
     }
 }
 
-static void tell(struct store *store, const char *chart)
+static void tell(const struct story *story, const struct store *store, const char *chart)
 {
-    static const unsigned looks_s[] = {0, 1, 2, SETTLE_S};
+    static const unsigned looks_s[] = {0, 1, 2, 5};
+    struct tale tale = {.store = store, .story = story, .empty_bytes = store_used_bytes(store)};
     struct sampler *sampler = bench_alloc(sizeof *sampler);
     uint32_t *orders[NR_REWRITES];
     char work[80];
@@ -322,22 +303,21 @@ static void tell(struct store *store, const char *chart)
     for (i = 0; i < NR_REWRITES; i++) {
         orders[i] = bench_random_order(store->nr_slots, i + 1);
     }
-    store->empty_bytes = used_bytes(store);
-    sampler->store = store;
+    sampler->tale = &tale;
     if (chart && pthread_create(&sampler->thread, NULL, sample_until_over, sampler) != 0) {
         bench_die("cannot start a thread");
     }
     for (chapter = 0; chapter < NR_CHAPTERS; chapter++) {
-        bench_progress("memory: %s, %s", store->name, name_work(work, store, chapter));
-        store->starts_ns[chapter] = bench_now_ns();
-        do_chapter(store, chapter, orders);
-        store->ends_ns[chapter] = bench_now_ns();
-        for (i = 0; i < sizeof looks_s / sizeof looks_s[0]; i++) {
+        bench_progress("memory: %s, %s", store->name, name_work(work, &tale, chapter));
+        tale.starts_ns[chapter] = bench_now_ns();
+        do_chapter(&tale, chapter, orders);
+        tale.ends_ns[chapter] = bench_now_ns();
+        for (i = 0; i < sizeof looks_s / sizeof *looks_s && looks_s[i] <= story->settle_s; i++) {
             // What was told to compact has done so, and does no more.
             if (!store->is_told) {
-                bench_sleep_until_ns(store->ends_ns[chapter] + looks_s[i] * SECOND_NS);
+                bench_sleep_until_ns(tale.ends_ns[chapter] + looks_s[i] * SECOND_NS);
             }
-            add_rows(store, chapter, looks_s[i]);
+            add_rows(&tale, chapter, looks_s[i]);
         }
     }
     if (chart) {
@@ -365,7 +345,7 @@ static void add_latencies(const struct store *store)
 
     bench_progress("memory: %s, reads while it compacts", store->name);
     for (round = 0; round < nr_rounds; round++) {
-        fill(store);
+        store_fill(store);
         bench_sleep_until_ns(bench_now_ns() + 2 * SECOND_NS);
         for (i = 0; i < 2; i++) {
             struct stream stream = {
@@ -377,56 +357,20 @@ static void add_latencies(const struct store *store)
             struct turn turn;
 
             if (i == 1) {
-                transfer(store, LOAD_TRIM, 1, order, store->nr_slots / 2, 0);
+                store_transfer(store, LOAD_TRIM, 1, order, store->nr_slots / 2, 0);
             }
             turn = load_turn(store->server, &stream, 1, 1);
             load_add_latency(names[i], store->name, &turn);
         }
     }
-    trim_all(store);
+    store_trim_all(store);
     free(order);
 }
 
 // ---- the stores --------------------------------------------------------------------------------
 
-// nbdkit's own buffers, one per thread, belong to the empty server, not to what is stored in it:
-// let every thread have a large read and a large write of nothing, which stores nothing.  The same
-// for the connections that ask for statistics: the first ones leave some heap behind.
-static void warm_up(const struct store *store)
-{
-    static const unsigned char zeros[LARGE_PAGES * BENCH_PAGE_BYTES];
-    unsigned i, k;
-
-    for (k = 0; k < 2; k++) {
-        const uint64_t most = 512 * sizeof zeros;
-        const uint64_t bytes = (uint64_t)store->nr_slots * BENCH_PAGE_BYTES;
-        const struct load load = {"warm up",
-                                  k == 0 ? LOAD_READ : LOAD_WRITE,
-                                  sizeof zeros,
-                                  0,
-                                  bytes < most ? bytes : most,
-                                  true,
-                                  .data = zeros};
-        struct stream streams[NR_CONNECTIONS];
-
-        for (i = 0; i < NR_CONNECTIONS; i++) {
-            streams[i] = (struct stream){.load = &load,
-                                         .nbd = store->connections[i],
-                                         .depth = DEPTH,
-                                         .share = i,
-                                         .nr_shares = NR_CONNECTIONS};
-        }
-        load_run(streams, NR_CONNECTIONS);
-    }
-    trim_all(store);
-    for (i = 0; i < 16; i++) {
-        compressed_bytes(store);
-    }
-    bench_sleep_until_ns(bench_now_ns() + 2 * SECOND_NS);
-}
-
-static void tell_of_server(struct store *store, struct server *server, const char *chart,
-                           bool with_latencies)
+static void tell_of_server(const struct story *story, struct store *store, struct server *server,
+                           const char *chart, bool with_latencies)
 {
     unsigned i;
 
@@ -434,8 +378,8 @@ static void tell_of_server(struct store *store, struct server *server, const cha
     for (i = 0; i < NR_CONNECTIONS; i++) {
         store->connections[i] = load_connect(server, "");
     }
-    warm_up(store);
-    tell(store, chart);
+    store_warm_up(store);
+    tell(story, store, chart);
     if (with_latencies) {
         add_latencies(store);
     }
@@ -443,12 +387,6 @@ static void tell_of_server(struct store *store, struct server *server, const cha
         server_disconnect(store->connections[i]);
     }
     server_close(server);
-}
-
-static void tell_of_zram(struct store *store, const char *chart)
-{
-    tell(store, chart);
-    transfer(store, LOAD_TRIM, TRIM_PAGES, NULL, store->nr_slots / TRIM_PAGES, 0);
 }
 
 static void tell_of_all(uint32_t nr_slots, const struct zram_device *zram, bool is_largest)
@@ -463,23 +401,71 @@ static void tell_of_all(uint32_t nr_slots, const struct zram_device *zram, bool 
 
     BENCH_NAME(size, "size=%llu", (unsigned long long)nr_slots * BENCH_PAGE_BYTES);
     BENCH_NAME(title, "%u MiB of real pages stored", nr_slots / 256);
-    tell_of_server(&lz4, server_open(plugin, size, "compression=lz4", "stats-export=stats", more),
-                   chart, is_largest);
-    tell_of_server(&zstd, server_open(plugin, size, "compression=zstd", "stats-export=stats", more),
-                   chart, false);
+    tell_of_server(&rewritten, &lz4,
+                   server_open(plugin, size, "compression=lz4", "stats-export=stats", more), chart,
+                   is_largest);
+    tell_of_server(&rewritten, &zstd,
+                   server_open(plugin, size, "compression=zstd", "stats-export=stats", more), chart,
+                   false);
     if (!is_largest) {
         return;
     }
     if (zram) {
-        tell_of_zram(&alone, chart);
-        tell_of_zram(&told, NULL);
+        tell(&rewritten, &alone, chart);
+        store_trim_all(&alone);
+        tell(&rewritten, &told, NULL);
+        store_trim_all(&told);
     }
-    tell_of_server(&memory, server_open("memory", size), chart, false);
+    tell_of_server(&rewritten, &memory, server_open("memory", size), chart, false);
+}
+
+// An hour in some seconds: cold is what was not written for one, and demotion may take all of a
+// CPU.  No page is stored twice.
+static void tell_of_an_hour(uint32_t nr_slots, const struct zram_device *zram)
+{
+    struct store lz4 = {"zramswap lz4", nr_slots, .has_stats = true};
+    struct store zstd = {"zramswap zstd", nr_slots, .has_stats = true};
+    struct store alone = {"zram lz4", nr_slots, .zram = zram};
+    const char *const plugin = bench_options.plugin, *const more = bench_options.parameter;
+    char size[40], title[80];
+
+    BENCH_NAME(size, "size=%llu", (unsigned long long)nr_slots * BENCH_PAGE_BYTES);
+    BENCH_NAME(title, "%u MiB of real pages, an hour later", nr_slots / 256);
+    bench_add(an_hour_later.chapters[0].work, "all", "MiB stored", nr_slots / 256);
+    tell_of_server(&an_hour_later, &lz4,
+                   server_open(plugin, size, "compression=lz4", "cold=1", "cold-cpu=100",
+                               "stats-export=stats", more),
+                   title, false);
+    tell_of_server(&an_hour_later, &zstd,
+                   server_open(plugin, size, "compression=zstd", "cold=1", "cold-cpu=100",
+                               "stats-export=stats", more),
+                   title, false);
+    if (zram) {
+        tell(&an_hour_later, &alone, title);
+    }
+}
+
+static bool wants(const struct story *story)
+{
+    unsigned i;
+
+    for (i = 0; i < NR_CHAPTERS && !bench_wants(story->chapters[i].work); i++) {
+    }
+    return i < NR_CHAPTERS;
+}
+
+static void add_captions(const struct story *story)
+{
+    unsigned i;
+
+    for (i = 0; i < NR_CHAPTERS; i++) {
+        bench_point("chapters", story->chapters[i].caption, i, 0);
+    }
 }
 
 int main(int argc, char *argv[])
 {
-    uint64_t sizes[] = {UINT64_C(64) << 20, UINT64_C(1) << 30};
+    uint64_t sizes[] = {UINT64_C(64) << 20, UINT64_C(1) << 30}, file_bytes, cold_bytes;
     unsigned nr_sizes = 2, i;
     struct zram_device zram;
     bool has_zram;
@@ -492,12 +478,18 @@ int main(int argc, char *argv[])
     // First, while this process is small: it forks.
     has_zram = zram_device_open(&zram, sizes[nr_sizes - 1]);
     bench_pages_load();
-    for (i = 0; i < NR_CHAPTERS; i++) {
-        bench_point("chapters", captions[i], i, 0);
+    if (wants(&rewritten)) {
+        add_captions(&rewritten);
+        for (i = 0; i < nr_sizes; i++) {
+            tell_of_all((uint32_t)(sizes[i] / BENCH_PAGE_BYTES), has_zram ? &zram : NULL,
+                        i == nr_sizes - 1);
+        }
     }
-    for (i = 0; i < nr_sizes; i++) {
-        tell_of_all((uint32_t)(sizes[i] / BENCH_PAGE_BYTES), has_zram ? &zram : NULL,
-                    i == nr_sizes - 1);
+    if (wants(&an_hour_later)) {
+        add_captions(&an_hour_later);
+        file_bytes = bench_pages.nr_pages * (uint64_t)BENCH_PAGE_BYTES & ~UINT64_C(0x1fffff);
+        cold_bytes = sizes[nr_sizes - 1] < file_bytes ? sizes[nr_sizes - 1] : file_bytes;
+        tell_of_an_hour((uint32_t)(cold_bytes / BENCH_PAGE_BYTES), has_zram ? &zram : NULL);
     }
     return 0;
 }

@@ -143,7 +143,33 @@ def restart():
                  "ratio of requests/s", "with / without")
 
 
-for part in (engine, server, memory, tenants, restart):
+def cold():
+    for codec in ("lz4", "zstd"):
+        absolute(f"demotion of {codec} pages, a core", ">=", 150,
+                 f"demotion of {codec} pages, by CPU time", "MB/s", "demoter")
+    for way in ("", ", over a socket"):
+        absolute(f"cold read alone: p50 beyond a zstd page's{way}", "<=", 40,
+                 f"read of a page at random{way}", "µs p50 beyond a zstd page's", "groups")
+        ratio(f"reads of its 15 neighbours: p50 ÷ an lz4 page's{way}", "<=", 1,
+              f"reads of its 15 neighbours after it{way}", "µs p50", "groups", "lz4")
+    for how in ("demotion", "demotion, cold-cpu=100"):
+        ratio(f"p99 of hot reads, {how} ÷ no demotion", "<=", 1.1,
+              "reads of hot pages, 400 a second", "µs p99", how, "no demotion")
+    absolute("demotion beside more than 1000 requests a second", "<=", 0,
+             "beside 2000 requests a second", "pages demoted in 2 s", "demotion, cold-cpu=100")
+    hour, size = "an hour later", "MiB beyond empty, a GiB of pages"
+    for codec in ("lz4", "zstd"):
+        ours = f"zramswap {codec}"
+        absolute(f"resident, a GiB of pages, an hour later, {codec}", "<=", 205, hour, size, ours)
+        ratio(f"zram's lz4 ÷ zramswap {codec}, an hour later", ">=", 1.85, hour, size, "zram lz4",
+              ours)
+        for what, limit in (("", 1.04), (": a random half trimmed", 1.04),
+                            (": a random 90 % trimmed", 1.12)):
+            absolute(f"resident ÷ compressed, {hour}{what}, {codec}", "<=", limit, hour + what,
+                     "× compressed bytes, 1 s later", ours)
+
+
+for part in (engine, server, memory, tenants, restart, cold):
     part()
 # Beside each of the hostile clients: of all works with such rows.
 HOSTILE_UNITS, HOSTILE_LIMIT = ("µs p99 beside", "µs p99 alone"), 2

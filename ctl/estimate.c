@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define MAX_TRIALS 16
+#define COLD "cold"
 
 enum {
     NAME,
@@ -65,7 +66,7 @@ static const struct zr_column columns[] = {
 };
 
 static const struct zr_option options[] = {
-    {"codec", 'c', "CODEC[:LEVEL]", "lz4, or zstd:1; may be repeated; default all of them"},
+    {"codec", 'c', "CODEC[:LEVEL]", "lz4, zstd:1, or cold; may be repeated; default all of them"},
     ZR_TABLE_OPTIONS,
     {0},
 };
@@ -78,6 +79,7 @@ struct estimate {
     struct codec_choice {
         const struct zr_codec_ops *ops;
         int level;
+        bool is_cold; // all pages are, that the codec makes smaller
     } choices[MAX_TRIALS];
 };
 
@@ -89,13 +91,25 @@ static void print_more_help(void)
         "shared (memfd, tmpfs), each page once.  All else is a file.\n");
 }
 
-static void choose(struct estimate *estimate, const struct zr_codec_ops *ops, int level,
+static void choose(struct estimate *estimate, const struct codec_choice *choice,
                    const char *argument)
 {
     if (estimate->nr_trials == MAX_TRIALS) {
         zr_die_of_misuse("--codec %s: more than %d of them", argument, MAX_TRIALS);
     }
-    estimate->choices[estimate->nr_trials++] = (struct codec_choice){.ops = ops, .level = level};
+    estimate->choices[estimate->nr_trials++] = *choice;
+}
+
+// What a server with the default codec makes of pages that are not written for long.
+static void choose_cold(struct estimate *estimate)
+{
+    const struct codec_choice cold = {
+        .ops = zr_codecs[0],
+        .level = zr_codecs[0]->default_level,
+        .is_cold = true,
+    };
+
+    choose(estimate, &cold, COLD);
 }
 
 static void choose_by_name(struct estimate *estimate, const char *argument)
@@ -107,8 +121,12 @@ static void choose_by_name(struct estimate *estimate, const char *argument)
     int level;
 
     free(name);
+    if (strcmp(argument, COLD) == 0) {
+        choose_cold(estimate);
+        return;
+    }
     if (!ops) {
-        zr_die_of_misuse("--codec %s: no such codec (lz4 or zstd)", argument);
+        zr_die_of_misuse("--codec %s: no such codec (lz4, zstd or cold)", argument);
     }
     level = ops->default_level;
     if (level_text && !ops->has_level) {
@@ -119,7 +137,7 @@ static void choose_by_name(struct estimate *estimate, const char *argument)
         zr_die_of_misuse("--codec %s: the level is a whole number from %d to %d", argument,
                          ops->min_level(), ops->max_level());
     }
-    choose(estimate, ops, level, argument);
+    choose(estimate, &(struct codec_choice){.ops = ops, .level = level}, argument);
 }
 
 static void choose_every(struct estimate *estimate)
@@ -127,8 +145,10 @@ static void choose_every(struct estimate *estimate)
     const struct zr_codec_ops *const *ops;
 
     for (ops = zr_codecs; *ops; ops++) {
-        choose(estimate, *ops, (*ops)->default_level, (*ops)->name);
+        choose(estimate, &(struct codec_choice){.ops = *ops, .level = (*ops)->default_level},
+               (*ops)->name);
     }
+    choose_cold(estimate);
 }
 
 #define PROGRESS_WIDTH 72
@@ -153,6 +173,7 @@ static void print_progress(const struct zr_page_source *source, const struct est
 static void add_pages(struct estimate *estimate, const unsigned char *pages, size_t nr_pages)
 {
     const unsigned char *others[ZR_TRIAL_BATCH];
+    uint64_t numbers[ZR_TRIAL_BATCH];
     size_t i, nr_others = 0;
     uint32_t value;
 
@@ -160,6 +181,7 @@ static void add_pages(struct estimate *estimate, const unsigned char *pages, siz
         const unsigned char *page = pages + i * ZR_PAGE_BYTES;
 
         if (!zr_is_same_filled(page, &value)) {
+            numbers[nr_others] = estimate->nr_pages + i;
             others[nr_others++] = page;
         } else if (value == 0) {
             estimate->nr_zero++;
@@ -169,7 +191,7 @@ static void add_pages(struct estimate *estimate, const unsigned char *pages, siz
     }
     estimate->nr_pages += nr_pages;
     for (i = 0; i < estimate->nr_trials; i++) {
-        zr_trial_add(&estimate->trials[i], &estimate->classes, others, nr_others);
+        zr_trial_add(&estimate->trials[i], &estimate->classes, others, numbers, nr_others);
     }
 }
 
@@ -205,8 +227,8 @@ static void add_row(struct zr_table *table, const struct estimate *estimate,
     char codec[64], ratio[ZR_HUMAN_BYTES];
 
 #define OF_PROCESS(bytes) {.number = source->is_process ? (bytes) : ZR_ABSENT}
-    snprintf(codec, sizeof codec, trial->ops->has_level ? "%s:%d" : "%s", trial->ops->name,
-             trial->level);
+    snprintf(codec, sizeof codec, trial->ops->has_level ? "%s:%d" : "%s",
+             trial->cold ? COLD : trial->ops->name, trial->level);
     const struct zr_cell cells[NR_COLUMNS] = {
         [NAME] = {.text = source->name},
         [CODEC] = {.text = codec},
@@ -264,7 +286,8 @@ static void estimate_one(struct estimate *estimate, struct zr_table *table, FILE
 
     estimate->nr_pages = estimate->nr_zero = estimate->nr_same = 0;
     for (i = 0; i < estimate->nr_trials; i++) {
-        zr_trial_init(&estimate->trials[i], estimate->choices[i].ops, estimate->choices[i].level);
+        zr_trial_init(&estimate->trials[i], estimate->choices[i].ops, estimate->choices[i].level,
+                      estimate->choices[i].is_cold);
     }
     zr_page_source_open(&source, name);
     read_all(estimate, &source);
@@ -325,7 +348,7 @@ const struct zr_command zr_command_estimate = {
     .usage = " " ZR_PROGRAM " estimate [OPTIONS] FILE|PID...\n",
     .about = "Estimates what the content of files, or the memory of processes, would take in a "
              "zramswap\n"
-             "server, under each codec.",
+             "server, under each codec, and when all of it is cold.",
     .options = options,
     .print_more_help = print_more_help,
     .run = run,

@@ -147,17 +147,46 @@ static void draw_pages(struct zr_screen *screen, const struct zr_activity *activ
     zr_screen_end_line(screen);
 }
 
-// A rate, with one digit after the point if it is small; memory as a size.
-static const char *value_text(char *text, enum zr_series series, double value)
+// With one digit after the point if it is small.
+static const char *rate_text(char *text, double rate)
 {
-    if (isnan(value)) {
+    if (isnan(rate)) {
         return "-";
     }
-    if (series == ZR_SERIES_MEMORY) {
+    snprintf(text, ZR_HUMAN_BYTES, rate > 0 && rate < 10 ? "%.1f" : "%.0f", rate);
+    return text;
+}
+
+// How much is cold, and what it takes; from which age on pages become so; how often they are read.
+static void draw_cold(struct zr_screen *screen, const struct zr_activity *activity)
+{
+    uint64_t data = zr_statistics_cold_bytes(activity->now);
+    uint64_t after_s = number(activity, "/cold_after_s");
+    char data_text[ZR_HUMAN_BYTES], compressed_text[ZR_HUMAN_BYTES], text[ZR_HUMAN_BYTES];
+
+    if (data == ZR_ABSENT) {
+        return;
+    }
+    zr_screen_print(screen, ZR_STYLE_LABEL, LABEL, "cold");
+    zr_screen_print(screen, ZR_STYLE_PLAIN, "%s in %s  ", size_text(data_text, data),
+                    size_text(compressed_text, number(activity, "/cold_data_size")));
+    if (number(activity, "/cold_on") == 0) {
+        zr_screen_print(screen, ZR_STYLE_PLAIN, "off  ");
+    } else if (after_s != ZR_ABSENT) {
+        zr_screen_print(screen, ZR_STYLE_PLAIN, "after %s  ", zr_human_age(text, after_s));
+    }
+    zr_screen_print(screen, ZR_STYLE_PLAIN, "reads/s %s",
+                    rate_text(text, zr_activity_rate(activity, SIZE_MAX, "/cold_reads")));
+    zr_screen_end_line(screen);
+}
+
+// A rate; memory as a size.
+static const char *value_text(char *text, enum zr_series series, double value)
+{
+    if (series == ZR_SERIES_MEMORY && !isnan(value)) {
         return zr_human_size(text, (uint64_t)value);
     }
-    snprintf(text, ZR_HUMAN_BYTES, value > 0 && value < 10 ? "%.1f" : "%.0f", value);
-    return text;
+    return rate_text(text, value);
 }
 
 static void draw_history(struct zr_screen *screen, const struct zr_activity *activity,
@@ -297,6 +326,7 @@ void zr_panel_draw(struct zr_screen *screen, const struct zr_activity *activity,
     draw_memory(screen, activity);
     draw_ratio(screen, activity);
     draw_pages(screen, activity);
+    draw_cold(screen, activity);
     draw_lengths(screen, activity);
     zr_screen_end_line(screen);
     draw_histories(screen, activity, seconds);
@@ -306,19 +336,19 @@ void zr_panel_draw(struct zr_screen *screen, const struct zr_activity *activity,
 
 // ---- Lines -------------------------------------------------------------------------------------
 
-#define LINE "%8s %8s %8s %6s %8s %8s %8s %9s %9s %9s %9s %9s %9s\n"
+#define LINE "%8s %8s %8s %6s %8s %8s %8s %9s %9s %9s %9s %9s %9s %8s %11s\n"
 
 void zr_panel_print_heading(void)
 {
     printf(LINE, "TIME", "DATA", "COMPR", "RATIO", "TOTAL", "LIMIT", "PENDING", "READS/s",
-           "WRITES/s", "TRIMS/s", "MB/s", "READ-P99", "WRITE-P99");
+           "WRITES/s", "TRIMS/s", "MB/s", "READ-P99", "WRITE-P99", "COLD", "COLDREADS/s");
 }
 
 void zr_panel_print_line(const struct zr_activity *activity)
 {
     uint64_t data = number(activity, "/orig_data_size");
     uint64_t compressed = number(activity, "/compr_data_size");
-    char clock[16], texts[12][ZR_HUMAN_BYTES];
+    char clock[16], texts[14][ZR_HUMAN_BYTES];
     const char *ratio = zr_human_ratio(texts[0], data, compressed);
     time_t now = time(NULL);
     struct tm local;
@@ -333,5 +363,7 @@ void zr_panel_print_line(const struct zr_activity *activity)
            value_text(texts[8], ZR_SERIES_TRIMS, activity->values[ZR_SERIES_TRIMS]),
            value_text(texts[9], ZR_SERIES_MB, activity->values[ZR_SERIES_MB]),
            ns_text(texts[10], zr_activity_latency_ns(activity, "read", 0.99)),
-           ns_text(texts[11], zr_activity_latency_ns(activity, "write", 0.99)));
+           ns_text(texts[11], zr_activity_latency_ns(activity, "write", 0.99)),
+           size_text(texts[12], zr_statistics_cold_bytes(activity->now)),
+           rate_text(texts[13], zr_activity_rate(activity, SIZE_MAX, "/cold_reads")));
 }

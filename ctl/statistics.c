@@ -3,6 +3,8 @@
 #include "statistics.h"
 #include "message.h"
 
+#include "../store/same-filled.h"
+
 #include <json-c/json.h>
 #include <libnbd.h>
 #include <stdbool.h>
@@ -167,6 +169,13 @@ uint64_t zr_statistics_number(const struct json_object *object, const char *path
         return ZR_ABSENT;
     }
     return json_object_get_uint64(found);
+}
+
+uint64_t zr_statistics_cold_bytes(const struct json_object *object)
+{
+    uint64_t nr_pages = zr_statistics_number(object, "/cold_pages");
+
+    return nr_pages == ZR_ABSENT ? ZR_ABSENT : nr_pages * ZR_PAGE_BYTES;
 }
 
 const char *zr_statistics_text(const struct json_object *object, const char *path)

@@ -39,6 +39,9 @@ struct json_object *zr_statistics_requests(const struct json_object *object);
 // object: a document, or an export in it.  path: as "/requests/read/p99_ns".
 uint64_t zr_statistics_number(const struct json_object *object, const char *path);
 
+// Uncompressed size of the pages that are cold, which the server counts; or ZR_ABSENT.
+uint64_t zr_statistics_cold_bytes(const struct json_object *object);
+
 // "" if absent.  Belongs to the document.
 const char *zr_statistics_text(const struct json_object *object, const char *path);
 

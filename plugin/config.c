@@ -174,6 +174,36 @@ static int set_switch(const char *key, const char *value, bool *is_on, char *why
                : bad_value(key, value, "not on or off (nor true, false, yes, no, 1, 0)", why);
 }
 
+// cold=auto, off, or the seconds after which a page is cold.
+static int set_cold(const char *key, const char *value, struct zr_cold_config *cold, char *why)
+{
+    int seconds;
+
+    if (strcmp(value, "auto") == 0) {
+        cold->mode = ZR_COLD_AUTO;
+    } else if (zr_parse_int(value, &seconds) == 0 && seconds > 0 &&
+               (unsigned)seconds <= ZR_COLD_MAX_SECONDS) {
+        cold->mode = ZR_COLD_FIXED;
+        cold->seconds = (uint64_t)seconds;
+    } else if (strcmp(value, "off") == 0) {
+        cold->mode = ZR_COLD_OFF;
+    } else {
+        return bad_value(key, value, "not auto, off, or seconds from 1 to 31536000", why);
+    }
+    return 0;
+}
+
+static int set_percent(const char *key, const char *value, unsigned *percent, char *why)
+{
+    int number;
+
+    if (zr_parse_int(value, &number) < 0 || number < 1 || number > 100) {
+        return bad_value(key, value, "not per cent of one CPU, 1 to 100", why);
+    }
+    *percent = (unsigned)number;
+    return 0;
+}
+
 int zr_config_set(struct zr_config *config, const char *key, const char *value, char *why)
 {
     if (strcmp(key, "size") == 0) {
@@ -199,6 +229,12 @@ int zr_config_set(struct zr_config *config, const char *key, const char *value, 
 
         config->server.without_checksum = !is_on;
         return rc;
+    }
+    if (strcmp(key, "cold") == 0) {
+        return set_cold(key, value, &config->server.cold, why);
+    }
+    if (strcmp(key, "cold-cpu") == 0) {
+        return set_percent(key, value, &config->server.cold.cpu_percent, why);
     }
     if (strcmp(key, "mlock") == 0) {
         return set_switch(key, value, &config->has_mlock, why);

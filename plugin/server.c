@@ -68,6 +68,10 @@ static int fit_store(struct zr_server *server, const struct zr_server_config *co
         server->store.header.features |= ZR_FEATURE_UNCHECKED;
         server->store.is_changed = true;
     }
+    if (config->cold.mode != ZR_COLD_OFF && !(server->store.header.features & ZR_FEATURE_GROUPS)) {
+        server->store.header.features |= ZR_FEATURE_GROUPS;
+        server->store.is_changed = true;
+    }
     return rc;
 }
 
@@ -128,6 +132,8 @@ static int init_device(struct zr_server *server, const struct zr_export_config *
     if (record) {
         device->checksum_seed = record->checksum_seed;
     }
+    device->groups = &server->groups;
+    device->demoter = &server->demoter;
     rc = init_identity(&server->identities[server->nr_devices], record);
     server->tables[server->nr_devices] = &device->table;
     zr_clients_init(&server->clients[server->nr_devices], export->max_connections);
@@ -350,7 +356,14 @@ static int init_above_pool(struct zr_server *server, const struct zr_server_conf
         rc = init_codec(server, config);
     }
     if (rc == 0) {
+        rc = zr_group_cache_init(&server->groups);
+    }
+    if (rc == 0) {
         rc = init_devices(server, config, stored_bytes);
+    }
+    if (rc == 0) {
+        rc = zr_demoter_init(&server->demoter, &server->pool, server->deferred, server->devices,
+                             server->nr_devices);
     }
     if (rc == 0) {
         rc = init_state(server, config, why);
@@ -367,7 +380,9 @@ static int init_above_pool(struct zr_server *server, const struct zr_server_conf
         if (has_state) {
             zr_state_fini(&server->state);
         }
+        zr_demoter_fini(&server->demoter);
         fini_devices(server);
+        zr_group_cache_fini(&server->groups);
         fini_codec(server);
         if (server->deferred) {
             zr_deferred_free_destroy(server->deferred);
@@ -426,6 +441,9 @@ int zr_server_init_why(struct zr_server *server, const struct zr_server_config *
     zr_compactor_init(&server->compactor, &server->pool, server->deferred, server->tables,
                       server->nr_devices);
     zr_ager_init(&server->ager, server->tables, server->nr_devices);
+    zr_cold_init(&server->cold, &config->cold, &server->demoter, &server->groups,
+                 &server->compactor, server->tables, server->nr_devices);
+    server->ager.interval_s = server->cold.interval_s;
     return 0;
 
 error_pool:
@@ -460,16 +478,22 @@ int zr_server_start(struct zr_server *server)
     if (rc == 0) {
         rc = zr_compactor_start(&server->compactor);
     }
-    return rc < 0 ? rc : zr_ager_start(&server->ager);
+    if (rc == 0) {
+        rc = zr_ager_start(&server->ager);
+    }
+    return rc < 0 ? rc : zr_cold_start(&server->cold);
 }
 
 void zr_server_fini(struct zr_server *server)
 {
+    zr_cold_stop(&server->cold);
     zr_ager_stop(&server->ager);
     zr_compactor_stop(&server->compactor);
     zr_compactor_fini(&server->compactor);
     zr_keeper_stop(&server->keeper);
+    zr_demoter_fini(&server->demoter);
     fini_devices(server);
+    zr_group_cache_fini(&server->groups);
     fini_codec(server);
     zr_state_fini(&server->state);
     zr_deferred_free_destroy(server->deferred);

@@ -2,14 +2,15 @@
 // Copyright the zramswap authors
 //
 // Server: everything that one process serves from, put together: one pool with its keeper,
-// compactor and ager, one codec, the exports with a device each.  The plugin above adds nbdkit,
-// tests and benchmarks stand on it without.  What it counts: stats.h.
+// compactor, ager and demoter, one codec, the exports with a device each.  The plugin above adds
+// nbdkit, tests and benchmarks stand on it without.  What it counts: stats.h.
 #ifndef ZR_SERVER_H
 #define ZR_SERVER_H
 
 #include "../allocator/keeper.h"
 #include "../store/ager.h"
 #include "../allocator/store-file.h"
+#include "../store/cold.h"
 #include "../store/compactor.h"
 #include "../store/device.h"
 #include "../store/recover.h"
@@ -38,6 +39,7 @@ struct zr_server_config {
     const char *store;     // path of the store that outlives the server; NULL: in memory only
     const char **drops;    // exports to be dropped from it, if it has them
     size_t nr_drops;
+    struct zr_cold_config cold;
     const char *state; // path of the file that notes which exports are in use; NULL: none
 };
 
@@ -54,6 +56,9 @@ struct zr_server {
     struct zr_codec codec;
     struct zr_compactor compactor;
     struct zr_ager ager;
+    struct zr_group_cache groups;
+    struct zr_demoter demoter;
+    struct zr_cold cold;
     uint64_t start_ns; // of the monotonic clock
     bool has_store;
     struct zr_store_file store;    // if it has one

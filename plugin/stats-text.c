@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #define NS_PER_S UINT64_C(1000000000)
+#define NR_AGES (ZR_SLOT_AGE_MAX + 1)
 #define NR_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 // One number and what it is called in either text.
@@ -41,6 +42,14 @@ static const struct field device_fields[] = {
      .help = "Requests refused with ENOSPC, at the limit of the export or of the server."},
     {DEVICE(connections), .metric = "connections", .type = "gauge",
      .help = "Connections that clients have now."},
+    {DEVICE(cold_pages), .metric = "cold_pages", .type = "gauge",
+     .help = "Pages not written for long, compressed in groups."},
+    {DEVICE(cold_data_size), .metric = "cold_data_bytes", .type = "gauge",
+     .help = "Data of cold pages, compressed; part of compr_data_bytes."},
+    {DEVICE(cold_reads), .metric = "cold_reads_total", .type = "counter",
+     .help = "Reads of cold pages."},
+    {DEVICE(cold_promoted), .metric = "cold_promoted_pages_total", .type = "counter",
+     .help = "Cold pages that were read again, and so taken out of their group."},
 };
 
 static const struct field server_fields[] = {
@@ -64,6 +73,24 @@ static const struct field server_fields[] = {
      .help = "Spans taken before their memory was populated: writes took the page faults."},
     {SERVER(populated_pages), .metric = "populated_pages_total", .type = "counter",
      .help = "Pages of memory populated ahead: page faults that no request took."},
+    {SERVER(cold_on), .metric = "cold_on", .type = "gauge",
+     .help = "1 if pages become cold, 0 if they do not (cold=off)."},
+    {SERVER(cold_after_s), .metric = "cold_after_seconds", .type = "gauge",
+     .help = "A page not written for at least so long is cold now, if pages become cold."},
+    {SERVER(cold_demoted_pages), .metric = "cold_demoted_pages_total", .type = "counter",
+     .help = "Pages that became cold."},
+    {SERVER(cold_groups), .metric = "cold_groups_total", .type = "counter",
+     .help = "Groups of cold pages made."},
+    {SERVER(cold_saved_bytes), .metric = "cold_saved_bytes", .type = "gauge",
+     .help = "What all pages that became cold took less from then on."},
+    {SERVER(cold_cleaned_spans), .metric = "cold_cleaned_spans_total", .type = "counter",
+     .help = "Sparse spans of groups freed by moving what was left in them."},
+    {SERVER(cold_cache_hits), .metric = "cold_cache_hits_total", .type = "counter",
+     .help = "Looks at a page of a group (reads, writes of part of it, cleaning) that found it "
+             "decompressed."},
+    {SERVER(cold_cache_misses), .metric = "cold_cache_misses_total", .type = "counter",
+     .help = "Looks at a page of a group (reads, writes of part of it, cleaning) that decompressed "
+             "it."},
 };
 
 static uint64_t value_of(const struct field *field, const void *stats)
@@ -102,15 +129,25 @@ static void print_store(FILE *out, const struct zr_server_stats *stats)
     fputc('"', out);
 }
 
-static void print_lengths(FILE *out, const struct zr_device_stats *stats)
+static void print_numbers(FILE *out, const char *name, const uint64_t *values, size_t nr)
 {
-    unsigned i;
+    size_t i;
 
-    fputs("\"compr_length_pages\": [", out);
-    for (i = 0; i < ZR_NR_LENGTHS; i++) {
-        fprintf(out, "%s%" PRIu64, i > 0 ? ", " : "", stats->compr_length_pages[i]);
+    fprintf(out, "\"%s\": [", name);
+    for (i = 0; i < nr; i++) {
+        fprintf(out, "%s%" PRIu64, i > 0 ? ", " : "", values[i]);
     }
     fputc(']', out);
+}
+
+static void print_lengths(FILE *out, const struct zr_device_stats *stats)
+{
+    print_numbers(out, "compr_length_pages", stats->compr_length_pages, ZR_NR_LENGTHS);
+}
+
+static void print_ages(FILE *out, const struct zr_device_stats *stats)
+{
+    print_numbers(out, "age_pages", stats->age_pages, NR_AGES);
 }
 
 // Buckets that counted nothing are left out.
@@ -176,6 +213,8 @@ static void print_device(FILE *out, const struct zr_device_stats *stats)
     fputs(",\n     ", out);
     print_lengths(out, stats);
     fputs(",\n     ", out);
+    print_ages(out, stats);
+    fputs(",\n     ", out);
     print_requests(out, stats, "\n     ");
     fputc('}', out);
 }
@@ -188,6 +227,8 @@ void zr_stats_print_json(const struct zr_server_stats *stats, FILE *out)
             stats->compression);
     print_fields(out, device_fields, NR_OF(device_fields), &stats->total, ",\n  ");
     print_fields(out, server_fields, NR_OF(server_fields), stats, ",\n  ");
+    print_number(out, "cold_cpu_ns", stats->cold_cpu_ns);
+    fputs(",\n  ", out);
     print_number(out, "uptime_ns", stats->uptime_ns);
     fputs(",\n  ", out);
     print_store(out, stats);
@@ -197,6 +238,10 @@ void zr_stats_print_json(const struct zr_server_stats *stats, FILE *out)
     print_number(out, "recovery_ns", stats->recovery_ns);
     fputs(",\n  ", out);
     print_lengths(out, &stats->total);
+    fputs(",\n  ", out);
+    print_numbers(out, "age_least_s", stats->age_least_s, NR_AGES);
+    fputs(",\n  ", out);
+    print_ages(out, &stats->total);
     fputs(",\n  ", out);
     print_requests(out, &stats->total, "\n  ");
     fputs(",\n  \"exports\": [", out);
@@ -263,6 +308,29 @@ static void print_length_metric(FILE *out, const struct zr_server_stats *stats)
             fprintf(out, "zramswap_compr_length_pages{export=\"%s\",bytes=\"%u\"} %" PRIu64 "\n",
                     stats->devices[i].name, (length + 1) * ZR_LENGTH_BYTES,
                     stats->devices[i].compr_length_pages[length]);
+        }
+    }
+}
+
+// The first ages have the same bound: one sample.
+static void print_age_metric(FILE *out, const struct zr_server_stats *stats)
+{
+    uint64_t nr_pages;
+    size_t i;
+    unsigned age;
+
+    begin_metric(out, "age_pages", "gauge",
+                 "Pages by age: not written for at least so many seconds, to a factor of four.");
+    for (i = 0; i < stats->nr_devices; i++) {
+        nr_pages = 0;
+        for (age = 0; age < NR_AGES; age++) {
+            nr_pages += stats->devices[i].age_pages[age];
+            if (age == ZR_SLOT_AGE_MAX || stats->age_least_s[age + 1] > stats->age_least_s[age]) {
+                fprintf(out,
+                        "zramswap_age_pages{export=\"%s\",seconds=\"%" PRIu64 "\"} %" PRIu64 "\n",
+                        stats->devices[i].name, stats->age_least_s[age], nr_pages);
+                nr_pages = 0;
+            }
         }
     }
 }
@@ -350,8 +418,13 @@ void zr_stats_print_prometheus(const struct zr_server_stats *stats, FILE *out)
         begin_metric(out, field->metric, field->type, field->help);
         fprintf(out, "zramswap_%s %" PRIu64 "\n", field->metric, value_of(field, stats));
     }
+    begin_metric(out, "cold_cpu_seconds_total", "counter", "CPU time spent on cold pages.");
+    fputs("zramswap_cold_cpu_seconds_total ", out);
+    print_seconds(out, stats->cold_cpu_ns);
+    fputc('\n', out);
     print_device_metrics(out, stats);
     print_limits(out, stats);
     print_length_metric(out, stats);
+    print_age_metric(out, stats);
     print_request_metrics(out, stats);
 }

@@ -12,6 +12,11 @@ static uint64_t difference(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
+static uint64_t read_counter(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
 static uint64_t sum_of_no_space(const struct zr_request_counts *requests)
 {
     uint64_t nr = 0;
@@ -23,14 +28,15 @@ static uint64_t sum_of_no_space(const struct zr_request_counts *requests)
     return nr;
 }
 
-static uint64_t age_of_coldest_s(const struct zr_slot_counts *counts)
+static uint64_t age_of_coldest_s(const struct zr_server *server,
+                                 const struct zr_slot_counts *counts)
 {
     unsigned age = ZR_SLOT_AGE_MAX;
 
     while (age > 0 && counts->nr_by_age[age] == 0) {
         age--;
     }
-    return zr_ager_least_s(age);
+    return zr_ager_least_walks(age) * server->ager.interval_s;
 }
 
 static void get_device_stats(struct zr_server *server, struct zr_device *device,
@@ -50,13 +56,20 @@ static void get_device_stats(struct zr_server *server, struct zr_device *device,
         .huge_pages = counts.nr_huge,
         .lost_pages = counts.nr_lost,
         .served = (size_t)(device - server->devices) < server->nr_served,
-        .corrupt_pages = atomic_load_explicit(&device->nr_corrupt, memory_order_relaxed),
+        .corrupt_pages = read_counter(&device->nr_corrupt),
         .mem_limit = table->account.limit_bytes == UINT64_MAX ? 0 : table->account.limit_bytes,
         .connections = zr_clients_nr_connections(zr_server_clients(server, device)),
-        .coldest_age_s = age_of_coldest_s(&counts),
+        .coldest_age_s = age_of_coldest_s(server, &counts),
+        .cold_pages = counts.nr_cold,
+        .cold_data_size = counts.cold_bytes,
+        .cold_reads = read_counter(&device->nr_cold_reads),
+        .cold_promoted = read_counter(&device->nr_promoted_pages),
     };
     for (i = 0; i < ZR_NR_LENGTHS; i++) {
         stats->compr_length_pages[i] = counts.nr_by_length[i];
+    }
+    for (i = 0; i <= ZR_SLOT_AGE_MAX; i++) {
+        stats->age_pages[i] = counts.nr_by_age[i];
     }
     zr_request_stats_read(zr_server_requests(server, device), stats->requests);
     stats->limit_hits = sum_of_no_space(stats->requests);
@@ -79,11 +92,41 @@ static void add_to_total(struct zr_device_stats *total, const struct zr_device_s
     if (device->coldest_age_s > total->coldest_age_s) {
         total->coldest_age_s = device->coldest_age_s;
     }
+    total->cold_pages += device->cold_pages;
+    total->cold_data_size += device->cold_data_size;
+    total->cold_reads += device->cold_reads;
+    total->cold_promoted += device->cold_promoted;
     for (i = 0; i < ZR_NR_LENGTHS; i++) {
         total->compr_length_pages[i] += device->compr_length_pages[i];
     }
+    for (i = 0; i <= ZR_SLOT_AGE_MAX; i++) {
+        total->age_pages[i] += device->age_pages[i];
+    }
     for (i = 0; i < ZR_NR_REQUEST_KINDS; i++) {
         zr_request_counts_add(&total->requests[i], &device->requests[i]);
+    }
+}
+
+static void get_cold_stats(struct zr_server *server, struct zr_server_stats *stats)
+{
+    struct zr_demoter *demoter = &server->demoter;
+    unsigned min_age = atomic_load_explicit(&server->cold.min_age, memory_order_relaxed);
+    int64_t saved_bytes;
+    unsigned age;
+
+    stats->cold_on = server->cold.config.mode != ZR_COLD_OFF;
+    stats->cold_after_s = zr_ager_least_walks(min_age) * server->ager.interval_s;
+    stats->cold_demoted_pages = read_counter(&demoter->nr_demoted_pages);
+    stats->cold_groups = read_counter(&demoter->nr_groups);
+    // Below zero where this server cleaned more than it demoted.
+    saved_bytes = (int64_t)read_counter(&demoter->saved_bytes);
+    stats->cold_saved_bytes = saved_bytes > 0 ? (uint64_t)saved_bytes : 0;
+    stats->cold_cleaned_spans = read_counter(&demoter->nr_cleaned_spans);
+    stats->cold_cpu_ns = read_counter(&server->cold.cpu_ns);
+    stats->cold_cache_hits = read_counter(&server->groups.nr_hits);
+    stats->cold_cache_misses = read_counter(&server->groups.nr_misses);
+    for (age = 0; age <= ZR_SLOT_AGE_MAX; age++) {
+        stats->age_least_s[age] = zr_ager_least_walks(age) * server->ager.interval_s;
     }
 }
 
@@ -112,6 +155,7 @@ static void get_common_stats(struct zr_server *server, struct zr_server_stats *s
     stats->drained_batches = deferred.nr_drains;
     stats->cold_spans = pool.nr_taken_cold;
     stats->populated_pages = pool.populated_bytes / OS_PAGE_BYTES;
+    get_cold_stats(server, stats);
     stats->uptime_ns = zr_worker_now_ns() - server->start_ns;
 }
 

@@ -30,6 +30,11 @@ struct zr_device_stats {
     uint64_t limit_hits;      // requests that got ENOSPC
     uint64_t connections;     // that there are now
     uint64_t coldest_age_s;   // the page unwritten for longest is so for this long at least
+    uint64_t cold_pages;      // in groups
+    uint64_t cold_data_size;  // what those take of compr_data_size
+    uint64_t cold_reads;      // of pages in groups, ever
+    uint64_t cold_promoted;   // read again, and so taken out of their group, ever
+    uint64_t age_pages[ZR_SLOT_AGE_MAX + 1];    // pages by age: see age_least_s
     uint64_t compr_length_pages[ZR_NR_LENGTHS]; // by length, in steps of ZR_LENGTH_BYTES
     struct zr_request_counts requests[ZR_NR_REQUEST_KINDS];
 };
@@ -48,8 +53,18 @@ struct zr_server_stats {
     uint64_t pending_free_bytes;
     uint64_t pending_free_objects;
     uint64_t drained_batches;
-    uint64_t cold_spans;      // taken without their memory having been populated ahead
-    uint64_t populated_pages; // OS pages populated ahead: page faults that no request took
+    uint64_t cold_spans;         // taken without their memory having been populated ahead
+    uint64_t populated_pages;    // OS pages populated ahead: page faults that no request took
+    uint64_t cold_on;            // 1: pages become cold; 0: cold=off
+    uint64_t cold_after_s;       // not written for so long is cold now
+    uint64_t cold_demoted_pages; // put into groups, ever
+    uint64_t cold_groups;        // made, ever
+    uint64_t cold_saved_bytes;   // what the pages took less afterwards, ever
+    uint64_t cold_cleaned_spans; // of groups, ever
+    uint64_t cold_cpu_ns;        // spent on all that
+    uint64_t cold_cache_hits;    // reads that found their group decompressed
+    uint64_t cold_cache_misses;
+    uint64_t age_least_s[ZR_SLOT_AGE_MAX + 1]; // a page of an age was not written for so long
     uint64_t uptime_ns;
     size_t nr_devices;
     struct zr_device_stats *devices; // the caller's to free; NULL if only totals were asked for

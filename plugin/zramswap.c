@@ -105,6 +105,10 @@ static int zramswap_config_complete(void)
     "level=N             Compression level, for zstd; default 1.\n"                                \
     "checksum=on|off     Notice damage to what is stored; default on.  This and other switches\n"  \
     "                    take true|false, yes|no and 1|0 as well.\n"                               \
+    "cold=auto|off|SECONDS\n"                                                                      \
+    "                    Pages not written for so long take a denser form; auto (the default):\n"  \
+    "                    so late that they are hardly ever read.\n"                                \
+    "cold-cpu=PERCENT    Most CPU time for that, of one CPU; default 5.\n"                         \
     "limit=SIZE          Most memory for what is stored; default all of the machine.\n"            \
     "mlock=on|off        Lock all memory of the server; default off.\n"                            \
     "local-swap=on|off   The kernel of this machine swaps on the device; default off.\n"           \
@@ -130,8 +134,8 @@ static void zramswap_dump_plugin(void)
                    (*codec)->max_level());
         }
     }
-    printf("zramswap_features=trim fast-zero extents fua multi-conn exports limit checksum mlock "
-           "local-swap stats-export store state\n");
+    printf("zramswap_features=trim fast-zero extents fua multi-conn exports limit checksum cold "
+           "mlock local-swap stats-export store state\n");
 }
 
 // MCL_ONFAULT: lock pages as they are touched; do not populate the reserved address range.

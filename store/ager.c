@@ -2,23 +2,22 @@
 // Copyright the zramswap authors
 #include "ager.h"
 
-#define INTERVAL_S 60
-#define INTERVAL_NS (INTERVAL_S * UINT64_C(1000000000))
+#define NS_PER_S UINT64_C(1000000000)
 #define SLICE_NS 500000
 #define PAUSE_NS 5000000 // after a slice: a tenth of a CPU while it walks
 #define STEP_SHIFT 2     // each age lasts four times as long as the one before
 
-uint64_t zr_ager_least_s(unsigned age)
+uint64_t zr_ager_least_walks(unsigned age)
 {
-    uint64_t nr_intervals = 0;
+    uint64_t nr_walks = 0;
     unsigned i;
 
     // Age 1 may have come at once.  Age i comes in walks whose number is divisible by 4^(i-1), and
     // i + 1 in a later one of them: it lasts so many walks at least.
     for (i = 1; i < age; i++) {
-        nr_intervals += UINT64_C(1) << (i - 1) * STEP_SHIFT;
+        nr_walks += UINT64_C(1) << (i - 1) * STEP_SHIFT;
     }
-    return nr_intervals * INTERVAL_S;
+    return nr_walks;
 }
 
 // Whether pages of this age become older in this walk.
@@ -52,7 +51,7 @@ static uint64_t work(void *opaque)
     if (!ager->is_walking && now_ns >= ager->next_walk_ns) {
         begin_walk(ager);
         ager->is_walking = true;
-        ager->next_walk_ns = now_ns + INTERVAL_NS;
+        ager->next_walk_ns = now_ns + ager->interval_s * NS_PER_S;
     }
     if (ager->is_walking) {
         ager->is_walking = !zr_walk_continue(&ager->walk, now_ns + SLICE_NS, age, ager);
@@ -63,7 +62,11 @@ static uint64_t work(void *opaque)
 
 void zr_ager_init(struct zr_ager *ager, struct zr_slot_table **tables, size_t nr_tables)
 {
-    *ager = (struct zr_ager){.tables = tables, .nr_tables = nr_tables};
+    *ager = (struct zr_ager){
+        .tables = tables,
+        .nr_tables = nr_tables,
+        .interval_s = ZR_AGER_INTERVAL_S,
+    };
 }
 
 int zr_ager_start(struct zr_ager *ager)

@@ -29,6 +29,7 @@
 struct zr_ager {
     struct zr_slot_table **tables;
     size_t nr_tables;
+    uint64_t interval_s; // from one walk to the next
     struct zr_worker worker;
     uint64_t nr_walks; // begun
     uint64_t next_walk_ns;
@@ -36,7 +37,9 @@ struct zr_ager {
     struct zr_walk walk;
 };
 
-// The tables are borrowed.
+#define ZR_AGER_INTERVAL_S 60
+
+// The tables are borrowed.  Another interval may be set before the start.
 void zr_ager_init(struct zr_ager *ager, struct zr_slot_table **tables, size_t nr_tables);
 
 // The background thread.  0 or -errno.
@@ -46,7 +49,8 @@ void zr_ager_stop(struct zr_ager *ager);
 // One whole walk now, without the thread.
 void zr_ager_walk(struct zr_ager *ager);
 
-// For how long at least a page of this age was not written.
-uint64_t zr_ager_least_s(unsigned age);
+// For how many walks at least a page of this age was not written; in seconds, the same times the
+// interval.
+uint64_t zr_ager_least_walks(unsigned age);
 
 #endif

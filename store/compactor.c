@@ -8,7 +8,6 @@
 #define QUIET_PAUSE_NS 500000
 #define BUSY_PAUSE_NS 5000000
 #define IDLE_PAUSE_NS 100000000
-#define NS_PER_BUSY_REQUEST 1000000 // more than one in this time: the server is busy
 
 void zr_compactor_init(struct zr_compactor *compactor, struct zr_pool *pool,
                        struct zr_deferred_free *deferred, struct zr_slot_table **tables,
@@ -19,6 +18,7 @@ void zr_compactor_init(struct zr_compactor *compactor, struct zr_pool *pool,
     compactor->deferred = deferred;
     compactor->tables = tables;
     compactor->nr_tables = nr_tables;
+    compactor->meter.load = &compactor->load;
     pthread_mutex_init(&compactor->pass_lock, NULL);
 }
 
@@ -35,7 +35,9 @@ static uint64_t move_object(void *opaque, struct zr_slot_table *table, uint64_t 
 
     (void)opaque;
     (void)slot;
-    if (!zr_handle_has_object(old) || !zr_evacuation_wants(table->pool, old) ||
+    // A group has more owners than this one: the demoter moves those.
+    if (!zr_handle_has_object(old) || zr_slot_word_kind(word) == ZR_SLOT_GROUP ||
+        !zr_evacuation_wants(table->pool, old) ||
         zr_pool_alloc_copy(table->pool, zr_handle_length_bytes(old), &new) < 0) {
         return word;
     }
@@ -69,24 +71,14 @@ static uint64_t continue_pass_locked(struct zr_compactor *compactor, uint64_t un
     return nr_freed;
 }
 
-// Whether requests came since the last call at more than a thousand a second.
-static void sample_load_locked(struct zr_compactor *compactor)
-{
-    uint64_t nr_requests = zr_load_nr_requests(&compactor->load) - compactor->seen_requests;
-    uint64_t ns = zr_worker_now_ns() - compactor->seen_ns;
-
-    compactor->seen_requests += nr_requests;
-    compactor->seen_ns += ns;
-    compactor->is_busy = nr_requests > ns / NS_PER_BUSY_REQUEST;
-}
-
 static uint64_t work(void *opaque)
 {
     struct zr_compactor *compactor = opaque;
     uint64_t pause_ns = IDLE_PAUSE_NS;
 
     pthread_mutex_lock(&compactor->pass_lock);
-    sample_load_locked(compactor);
+    compactor->is_busy = zr_load_meter_is_busy(&compactor->meter, zr_worker_now_ns()) ||
+                         atomic_load_explicit(&compactor->must_wait, memory_order_relaxed);
     if (compactor->is_passing ||
         begin_pass_locked(compactor, compactor->is_busy ? ZR_URGENCY_BUSY : ZR_URGENCY_QUIET)) {
         uint64_t nr_freed = continue_pass_locked(compactor, zr_worker_now_ns() + SLICE_NS);

@@ -36,8 +36,10 @@ struct zr_compactor {
     pthread_mutex_t pass_lock; // guards all below
     bool is_passing;
     struct zr_walk walk;
-    uint64_t seen_requests, seen_ns; // when the load was last sampled
-    bool is_busy;                    // the load then
+    struct zr_load_meter meter;
+    bool is_busy; // what it showed
+    // Set by who frees objects all over the pool: what it leaves sparse gets sparser yet.
+    _Atomic bool must_wait;
     struct zr_evacuation evacuation;
 
     _Atomic uint64_t nr_moved_pages;

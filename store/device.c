@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 #include "device.h"
+#include "../allocator/log.h"
 #include "../allocator/rcu.h"
 #include "checksum.h"
+#include "demoter.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -111,6 +113,17 @@ static bool is_sound(const struct zr_device *device, uint64_t slot, const void *
            (device->codec->may_lack_checksum && zr_checksum_is_none(object, bytes));
 }
 
+static int load_from_group(const struct zr_device *device, uint64_t slot, zr_handle handle,
+                           void *page)
+{
+    if (!device->groups || !zr_pool_holds(device->pool, handle)) {
+        return -EIO;
+    }
+    return zr_group_cache_read(device->groups, zr_pool_view(device->pool, handle),
+                               zr_log_readable_bytes(device->pool, handle), device->checksum_seed,
+                               slot, page);
+}
+
 static int load_object(const struct zr_device *device, uint64_t slot, uint64_t word, void *page)
 {
     zr_handle handle = zr_handle_of_word(word);
@@ -119,6 +132,9 @@ static int load_object(const struct zr_device *device, uint64_t slot, uint64_t w
     size_t bytes = zr_handle_length_bytes(handle) - checksum_bytes;
     struct zr_codec *codec;
 
+    if (zr_slot_word_kind(word) == ZR_SLOT_GROUP) {
+        return load_from_group(device, slot, handle, page);
+    }
     if (!zr_pool_holds(device->pool, handle) || zr_handle_length_bytes(handle) <= checksum_bytes ||
         !is_sound(device, slot, object, bytes)) {
         return -EIO;
@@ -134,8 +150,7 @@ static int load_object(const struct zr_device *device, uint64_t slot, uint64_t w
     return 0;
 }
 
-// The page that a word stands for.  Inside the read-side section in which the word was loaded.
-static int load_page(struct zr_device *device, uint64_t slot, uint64_t word, void *page)
+int zr_device_load_page(struct zr_device *device, uint64_t slot, uint64_t word, void *page)
 {
     int rc;
 
@@ -200,8 +215,37 @@ static int make_word(const struct zr_device *device, uint64_t slot, const void *
     return rc;
 }
 
+// Gives a page that was read the form of a new one, if nothing stands against it.  True if word was
+// replaced, and its object is to be freed.  Inside the read-side section in which it was loaded.
+static bool try_promote(struct zr_device *device, uint64_t slot, uint64_t word, const void *page)
+{
+    uint64_t room_bytes = zr_slot_table_room_bytes(&device->table, slot, 1);
+    uint64_t promoted;
+
+    if (make_word(device, slot, page, &room_bytes, &promoted) < 0) {
+        return false;
+    }
+    if (zr_slot_table_replace(&device->table, slot, word, promoted) < 0) {
+        zr_pool_free(device->pool, &promoted, 1); // never published
+        return false;
+    }
+    atomic_fetch_add_explicit(&device->nr_promoted_pages, 1, memory_order_relaxed);
+    return true;
+}
+
+// A page in a group was read.  Whoever reads it a second time thrashes on it.
+static bool count_cold_read(struct zr_device *device, uint64_t slot, uint64_t word,
+                            const void *page, bool may_promote)
+{
+    atomic_fetch_add_explicit(&device->nr_cold_reads, 1, memory_order_relaxed);
+    return zr_group_note_read(zr_pool_view(device->pool, zr_handle_of_word(word)), slot) &&
+           may_promote && try_promote(device, slot, word, page);
+}
+
 static int read_pages(struct zr_device *device, char *buffer, uint64_t slot, size_t nr_slots)
 {
+    uint64_t replaced[ZR_GROUP_PAGES]; // of one request; the others stay in their groups
+    size_t nr_replaced = 0;
     const _Atomic uint64_t *leaf;
     uint64_t word, next;
     size_t i;
@@ -217,9 +261,17 @@ static int read_pages(struct zr_device *device, char *buffer, uint64_t slot, siz
             next = zr_leaf_word(leaf, slot + i + 1);
             prefetch_object(device, next);
         }
-        rc = load_page(device, slot + i, word, buffer + i * ZR_PAGE_BYTES);
+        rc = zr_device_load_page(device, slot + i, word, buffer + i * ZR_PAGE_BYTES);
+        if (rc == 0 && zr_slot_word_kind(word) == ZR_SLOT_GROUP &&
+            count_cold_read(device, slot + i, word, buffer + i * ZR_PAGE_BYTES,
+                            nr_replaced < ZR_GROUP_PAGES)) {
+            replaced[nr_replaced++] = word;
+        }
     }
     zr_rcu_read_unlock();
+    if (nr_replaced > 0) {
+        zr_deferred_free_words(device->deferred, replaced, nr_replaced);
+    }
     return rc;
 }
 
@@ -276,7 +328,7 @@ static int try_write_partial_page(struct zr_device *device, const void *buffer,
         zr_rcu_read_lock();
         room_bytes = zr_slot_table_room_bytes(&device->table, piece->slot, 1);
         old = zr_leaf_word(zr_slot_table_leaf(&device->table, piece->slot), piece->slot);
-        rc = load_page(device, piece->slot, old, page);
+        rc = zr_device_load_page(device, piece->slot, old, page);
         if (rc == 0) {
             if (buffer) {
                 memcpy(page + piece->start, buffer, piece->bytes);
@@ -340,6 +392,10 @@ static int write_piece(struct zr_device *device, const void *buffer, const struc
     // gained, since the keeper may just have freed what was missing.
     for (nr_tries = 1; nr_tries < MAX_TRIES && rc == -ENOSPC; nr_tries++) {
         has_gained = zr_compactor_reclaim(device->compactor, nr_tries);
+        // What a drain gains may be owners in logs, again and again: no memory.
+        if (device->demoter && (nr_tries > 1 || !has_gained)) {
+            has_gained = zr_demoter_reclaim(device->demoter) || has_gained;
+        }
         rc = try_write_piece(device, buffer, piece);
         if (!has_gained) {
             break;

@@ -22,12 +22,15 @@
 
 #include "codec.h"
 #include "compactor.h"
+#include "group-cache.h"
 #include "slot-table.h"
 
 #include <stdint.h>
 
 // 1 PiB: its root table takes 8 MiB.
 #define ZR_DEVICE_MAX_BYTES (UINT64_C(1) << 50)
+
+struct zr_demoter;
 
 struct zr_device {
     const char *name;       // of the export; borrowed
@@ -37,8 +40,12 @@ struct zr_device {
     struct zr_pool *pool;
     struct zr_deferred_free *deferred;
     struct zr_compactor *compactor;
+    struct zr_group_cache *groups; // NULL: no page is in a group
+    struct zr_demoter *demoter;    // who makes groups; NULL: nobody
     struct zr_slot_table table;
-    _Atomic uint64_t nr_corrupt; // how often an object was found damaged
+    _Atomic uint64_t nr_corrupt;        // how often an object was found damaged
+    _Atomic uint64_t nr_cold_reads;     // of pages in groups
+    _Atomic uint64_t nr_promoted_pages; // read again, and so taken out of their group
 };
 
 // limit_bytes bounds the compressed bytes that it may hold; UINT64_MAX: no limit of its own.
@@ -49,6 +56,10 @@ int zr_device_init(struct zr_device *device, const char *name, uint64_t size_byt
                    uint64_t limit_bytes, struct zr_codec *codec, struct zr_pool *pool,
                    struct zr_deferred_free *deferred, struct zr_compactor *compactor,
                    _Atomic uint64_t *stored, uint64_t stored_bytes);
+
+// The page that a word of this device stands for.  0 or -EIO, as a read, but not counted as one.
+// Inside the read-side section in which the word was loaded.
+int zr_device_load_page(struct zr_device *device, uint64_t slot, uint64_t word, void *page);
 
 // Frees what is stored, unless that lies in a store.
 void zr_device_fini(struct zr_device *device);

@@ -6,7 +6,7 @@
 #include <errno.h>
 
 _Static_assert(ZR_SLOT_SAME == 0 && ZR_SLOT_HUGE == 1 && ZR_SLOT_LZ4 == 2 && ZR_SLOT_ZSTD == 3 &&
-                   ZR_SLOT_LOST == 7,
+                   ZR_SLOT_GROUP == 4 && ZR_SLOT_LOST == 7,
                "in the store");
 _Static_assert(ZR_SLOT_KIND_SHIFT == 61 && ZR_SLOT_AGE_SHIFT == 58 && ZR_HANDLE_OFFSET_BITS == 45 &&
                    ZR_HANDLE_UNIT_SHIFT == 4,
@@ -48,10 +48,13 @@ static bool try_claim_page(struct recovery *recovery, uint64_t word)
         return is_value(word);
     case ZR_SLOT_HUGE:
         return length == recovery->min_object_bytes - 1 + ZR_PAGE_BYTES &&
-               zr_pool_claim(recovery->pool, handle, false);
+               zr_pool_claim(recovery->pool, handle, ZR_CLAIM_OBJECT);
     case ZR_SLOT_LZ4:
     case ZR_SLOT_ZSTD:
-        return length >= recovery->min_object_bytes && zr_pool_claim(recovery->pool, handle, false);
+        return length >= recovery->min_object_bytes &&
+               zr_pool_claim(recovery->pool, handle, ZR_CLAIM_OBJECT);
+    case ZR_SLOT_GROUP:
+        return zr_pool_claim(recovery->pool, handle, ZR_CLAIM_SHARE);
     default:
         return false;
     }
@@ -97,7 +100,7 @@ static _Atomic uint64_t *claim_chunk(struct recovery *recovery, _Atomic uint64_t
     }
     // Read through the file: the first touch of each chunk's page in a new mapping took 7 µs on a
     // virtual machine with shadow page tables, half of the whole recovery.
-    if (word >> ZR_HANDLE_BITS == 0 && zr_pool_claim(recovery->pool, handle, true)) {
+    if (word >> ZR_HANDLE_BITS == 0 && zr_pool_claim(recovery->pool, handle, ZR_CLAIM_CHUNK)) {
         rc = zr_arena_read(&recovery->pool->arena, zr_handle_offset_bytes(handle), words,
                            ZR_CHUNK_BYTES);
         if (rc == 0) {

@@ -33,6 +33,10 @@ static uint64_t count(void *opaque, struct zr_slot_table *table, uint64_t slot, 
     } else {
         counts->nr_compressed++;
     }
+    if (zr_slot_word_kind(word) == ZR_SLOT_GROUP) {
+        counts->nr_cold++;
+        counts->cold_bytes += length;
+    }
     counts->stored_bytes += length;
     counts->nr_by_length[step_of(length)]++;
     return word;

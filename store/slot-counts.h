@@ -19,6 +19,8 @@ struct zr_slot_counts {
     uint64_t nr_same; // same-filled but not zero
     uint64_t nr_huge; // stored raw
     uint64_t nr_compressed;
+    uint64_t nr_cold;                     // of them in groups
+    uint64_t cold_bytes;                  // what those have of stored_bytes
     uint64_t nr_lost;                     // cannot be read any more; not counted below
     uint64_t stored_bytes;                // lengths of the objects
     uint64_t nr_by_length[ZR_NR_LENGTHS]; // nr_compressed and nr_huge; the last: and above

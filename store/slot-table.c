@@ -278,6 +278,22 @@ int zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t o
     return 0;
 }
 
+bool zr_slot_table_move(struct zr_slot_table *table, _Atomic uint64_t *entry, uint64_t old,
+                        uint64_t word)
+{
+    const uint64_t old_bytes = zr_slot_word_length_bytes(old);
+
+    if (!atomic_compare_exchange_strong_explicit(entry, &old, word, memory_order_acq_rel,
+                                                 memory_order_relaxed)) {
+        return false;
+    }
+    if (zr_slot_word_length_bytes(word) != old_bytes) {
+        // Unsigned: where it became longer, this adds the difference.
+        zr_account_uncharge(&table->account, old_bytes - zr_slot_word_length_bytes(word));
+    }
+    return true;
+}
+
 // Hands over what was taken, and all below it.
 static void drop(struct zr_slot_table *table, zr_handle chunk, enum zr_chunk_sort sort)
 {

@@ -112,6 +112,13 @@ int zr_slot_table_store(struct zr_slot_table *table, uint64_t first_slot, uint64
 // meanwhile.  The caller hands old to deferred free when it has left the section.
 int zr_slot_table_replace(struct zr_slot_table *table, uint64_t slot, uint64_t old, uint64_t word);
 
+// Gives a page another object without change of its content: exchanges a word if it still is old,
+// and moves the account from one length to the other; no limit is asked, since neither is a growth
+// by the owner.  True: the caller hands old to deferred free, outside of the section.  False: word
+// is still the caller's.  As replace.
+bool zr_slot_table_move(struct zr_slot_table *table, _Atomic uint64_t *entry, uint64_t old,
+                        uint64_t word);
+
 // Extract: empties the slots of a range and hands what was in them to deferred free.  Whole leaves
 // and directories go by one exchange each.  Never fails, never allocates.  Outside a read-side
 // section.

@@ -27,6 +27,7 @@ enum zr_slot_kind {
     ZR_SLOT_HUGE = 1, // stored raw, since it does not compress (zram's word for it)
     ZR_SLOT_LZ4 = 2,  // from here on: one per codec
     ZR_SLOT_ZSTD = 3,
+    ZR_SLOT_GROUP = 4, // compressed together with others (group.h); the length is its share
     ZR_SLOT_LOST = 7,
 };
 

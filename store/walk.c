@@ -18,9 +18,7 @@ static bool is_same_object(uint64_t a, uint64_t b)
 static bool publish(struct zr_walk *walk, struct zr_slot_table *table, _Atomic uint64_t *entry,
                     uint64_t old, uint64_t word)
 {
-    uint64_t found = old;
-    bool is_published = atomic_compare_exchange_strong_explicit(
-        entry, &found, word, memory_order_acq_rel, memory_order_relaxed);
+    bool is_published = zr_slot_table_move(table, entry, old, word);
 
     walk->nr_replaced += is_published;
     if (is_same_object(old, word)) {
@@ -28,12 +26,8 @@ static bool publish(struct zr_walk *walk, struct zr_slot_table *table, _Atomic u
     }
     if (!is_published) {
         zr_pool_free(table->pool, &word, 1); // lost the race; nobody saw it
-        return false;
     }
-    // Never more than before, so no limit is asked.
-    zr_account_uncharge(&table->account,
-                        zr_slot_word_length_bytes(old) - zr_slot_word_length_bytes(word));
-    return true;
+    return is_published;
 }
 
 // The leaf of a slot, which is its first.
@@ -58,20 +52,25 @@ static void visit_leaf(struct zr_walk *walk, struct zr_slot_table *table, zr_vis
     zr_deferred_free_words(table->deferred, replaced, nr_replaced);
 }
 
-bool zr_walk_continue(struct zr_walk *walk, uint64_t until_ns, zr_visit visit, void *opaque)
+bool zr_walk_find_leaf(struct zr_walk *walk)
 {
-    while (walk->table < walk->nr_tables) {
+    for (; walk->table < walk->nr_tables; walk->table++, walk->slot = 0) {
         struct zr_slot_table *table = walk->tables[walk->table];
 
         zr_rcu_read_lock();
         walk->slot = zr_slot_table_next_leaf(table, walk->slot, table->nr_slots);
         zr_rcu_read_unlock();
-        if (walk->slot >= table->nr_slots) {
-            walk->table++;
-            walk->slot = 0;
-            continue;
+        if (walk->slot < table->nr_slots) {
+            return true;
         }
-        visit_leaf(walk, table, visit, opaque);
+    }
+    return false;
+}
+
+bool zr_walk_continue(struct zr_walk *walk, uint64_t until_ns, zr_visit visit, void *opaque)
+{
+    while (zr_walk_find_leaf(walk)) {
+        visit_leaf(walk, walk->tables[walk->table], visit, opaque);
         walk->slot += ZR_LEAF_SLOTS;
         if (zr_worker_now_ns() >= until_ns) {
             return false;

@@ -36,6 +36,10 @@ struct zr_walk {
 // To the first leaf of the first table.
 void zr_walk_begin(struct zr_walk *walk, struct zr_slot_table *const *tables, size_t nr_tables);
 
+// To the next leaf that exists, from where it is: walk->tables[walk->table] has it at walk->slot.
+// False at the end of the last table.
+bool zr_walk_find_leaf(struct zr_walk *walk);
+
 // Goes on, by one leaf at least, until the monotonic clock shows until_ns.  True at the end of the
 // last table.  Outside a read-side section.
 bool zr_walk_continue(struct zr_walk *walk, uint64_t until_ns, zr_visit visit, void *opaque);

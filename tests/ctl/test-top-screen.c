@@ -294,7 +294,8 @@ int main(void)
     if (access(program_path(), X_OK) == -1)
         SKIP("zramswapctl was not built: install the Debian packages libnbd-dev libjson-c-dev "
              "libncurses-dev libsmartcols-dev, and configure again");
-    // As in a terminal, also where a script runs the test in the background.
+    // As in a terminal, also where a script runs the test in the background, or nohup does.
+    signal(SIGHUP, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     signal(SIGQUIT, SIG_DFL);
     server_start("export=vm1:64M", "export=vm2:128M", "limit=4M", "stats-export=stats");

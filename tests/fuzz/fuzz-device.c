@@ -3,8 +3,9 @@
 //
 // Bytes → requests on two devices over one small pool, against a shadow of each.  The first device
 // is looked at through a window around its first GiB, so that ranges cross a page, a leaf and a
-// directory, and its last page is cut off; the second is a tenant with a limit.  Drains and
-// compaction come in between.  Writes do find the pool full: what they leave is checked then.
+// directory, and its last page is cut off; the second is a tenant with a limit.  Drains,
+// compaction, demotion and the cleaning of logs come in between.  Writes do find the pool full:
+// what they leave is checked then.
 #include "fuzz.h"
 
 #include "plugin/server.h"
@@ -14,7 +15,7 @@
 
 #define LEAF_BYTES (ZR_LEAF_SLOTS * ZR_PAGE_BYTES)
 #define WINDOW_BYTES (2 * LEAF_BYTES + 1000)
-#define POOL_BYTES (2 * MiB)
+#define POOL_BYTES (3 * MiB)
 #define WRITE_MAX_BYTES (128 * KiB)
 #define NEAR_BYTES (32 * KiB)
 
@@ -179,6 +180,41 @@ static struct range take_range(struct fuzz_input *input)
     return (struct range){disk, offset, bytes < left ? bytes : left};
 }
 
+// Pages of that age or more, of all leaves of the window.
+static void demote(const struct disk *disk, unsigned min_age)
+{
+    const uint64_t end = (disk->start + disk->window_bytes) / ZR_PAGE_BYTES + 1;
+    uint64_t slot = disk->start / ZR_PAGE_BYTES, nr_stored = 0;
+
+    while (slot < end &&
+           zr_demoter_demote(&server.demoter, disk->device, &slot, min_age, &nr_stored)) {
+    }
+}
+
+static void run_background(const struct disk *disk, unsigned what)
+{
+    switch (what % 8) {
+    case 1:
+        zr_ager_walk(&server.ager);
+        break;
+    case 2:
+    case 3: // also what was read and so left its group
+        demote(disk, what % 8 == 2);
+        break;
+    case 4:
+        zr_demoter_clean(&server.demoter);
+        break;
+    case 5:
+        zr_demoter_reclaim(&server.demoter);
+        break;
+    case 6:
+        zr_group_cache_expire(&server.groups, UINT64_MAX);
+        break;
+    default:
+        zr_deferred_free_drain(server.deferred);
+    }
+}
+
 static void run_request(struct fuzz_input *input)
 {
     unsigned request = (unsigned)fuzz_number(input, 1);
@@ -195,7 +231,7 @@ static void run_request(struct fuzz_input *input)
         check_extents(&range);
         break;
     case 3:
-        zr_deferred_free_drain(server.deferred);
+        run_background(range.disk, request / 8);
         break;
     case 4:
         zr_compactor_pass(&server.compactor, (enum zr_urgency)(request / 8 % 3));

@@ -7,6 +7,9 @@
 // stay as they are.  An input flips bits of a word, changes it as a whole, or leads it to the end
 // of the arena.
 //
+// Every other page is as old as a walk when the rest is written, and so in a group if it
+// compresses. None leaves it by being read again: the device is at its limit.
+//
 // The word is put back before its object would be freed: that a handle is another page's cannot be
 // seen from it, and freeing it twice ends the server by intention (zr_span_put).
 #include "fuzz.h"
@@ -30,7 +33,8 @@ static void start(void)
     static char name[] = "";
     struct zr_export_config export = {name, GiB, UINT64_MAX, 0};
     struct zr_server_config config = {
-        .exports = &export, .nr_exports = 1, .limit_bytes = MiB, .codec = &zr_codec_lz4};
+        .exports = &export, .nr_exports = 1, .limit_bytes = 2 * MiB, .codec = &zr_codec_lz4};
+    uint64_t slot = 0, nr_stored = 0;
 
     FUZZ_CHECK(zr_server_init(&server, &config) == 0);
     device = server.devices;
@@ -39,6 +43,13 @@ static void start(void)
         content_fill(shadow[i], ZR_PAGE_BYTES, (enum content)(i % NR_CONTENTS));
     }
     FUZZ_CHECK(zr_device_write(device, shadow, sizeof shadow, 0) == 0);
+    zr_ager_walk(&server.ager);
+    for (uint64_t i = 1; i < NR_PAGES; i += 2) {
+        FUZZ_CHECK(zr_device_write(device, shadow[i], ZR_PAGE_BYTES, i * ZR_PAGE_BYTES) == 0);
+    }
+    zr_demoter_demote(&server.demoter, device, &slot, 1, &nr_stored);
+    FUZZ_CHECK(server.demoter.nr_demoted_pages > 2);
+    device->table.account.limit_bytes = 1;
 }
 
 static _Atomic uint64_t *word_at(uint64_t slot)

@@ -48,7 +48,7 @@ static const char *const dump_lines[] = {
 };
 
 static const char *const help_lines[] = {
-    "size=", "compression=", "level=", "limit=", "checksum=", "stats-export=", NULL,
+    "size=", "compression=", "level=", "limit=", "checksum=", "cold=", "stats-export=", NULL,
 };
 
 int main(void)

@@ -25,6 +25,11 @@ static bool is_backed[ZS_MEMORY_BYTES / ZR_OS_PAGE_BYTES]; // OS pages of the po
 static char memory[ZS_MEMORY_BYTES] __attribute__((aligned(1 << 17)));
 static size_t memory_used;
 
+bool zs_was_used(const struct zr_span *span)
+{
+    return span->capacity > 0; // by objects, or by a log
+}
+
 void zs_reset(struct zr_pool *next)
 {
     uint64_t i;
@@ -32,7 +37,7 @@ void zs_reset(struct zr_pool *next)
     // Only what was used is dirty.
     if (zs_pool) {
         for (i = 0; i < zs_pool->nr_opened_spans; i++) {
-            if (zr_pool_span_at(zs_pool, i)->object_bytes > 0) {
+            if (zs_was_used(zr_pool_span_at(zs_pool, i))) {
                 memset(zs_pool->arena.base + (i << ZR_SPAN_SHIFT), 0, ZR_SPAN_BYTES);
             }
         }
@@ -46,6 +51,7 @@ void zs_reset(struct zr_pool *next)
     zs_last_message[0] = 0;
     clock_ns = UINT64_C(1000000000);
     zs_forget_hot();
+    zs_forget_log_objects();
 }
 
 // ---- CPUs, clock, workers
@@ -146,6 +152,11 @@ static bool is_used(const struct zr_span *span, size_t start, size_t end)
 {
     size_t i;
 
+    if (zr_span_is_log(span)) {
+        size_t base = zr_pool_span_index(zs_pool, span) << ZR_SPAN_SHIFT;
+
+        return zs_log_is_used(base + start, base + end);
+    }
     for (i = 0; i < span->capacity; i++) {
         if (span->used[i / 64] >> i % 64 & 1 && i * span->object_bytes < end &&
             (i + 1) * span->object_bytes > start) {
@@ -258,6 +269,10 @@ void __wrap_zr_pool_free(struct zr_pool *pool, const uint64_t *words, size_t nr_
         size_t start = zr_handle_offset_bytes(handle) % ZR_SPAN_BYTES;
 
         if (!zr_handle_has_object(handle)) {
+            continue;
+        }
+        if (zr_pool_holds(pool, handle) && zr_span_is_log(zr_pool_span_of(pool, handle))) {
+            zs_log_frees_owner(handle);
             continue;
         }
         if (!zr_pool_holds(pool, handle) ||

@@ -106,6 +106,11 @@ static void note_span_change(const void *address)
     uint32_t class_nr = zr_span_class(span);
     unsigned i = zs_current_nr();
 
+    // One that is filled, or cleaned, belongs to who isolated it; only owners come and go.
+    if (zr_span_is_log(span) && zr_span_is_isolated(span) &&
+        (address == (const void *)&span->backed || address == (const void *)&span->is_kept)) {
+        return;
+    }
     if (!(class_nr == ZR_CLASS_NONE && address == (const void *)&span->backed) &&
         !zs_holds(&zs_pool->span_lock) &&
         !(class_nr < zs_pool->classes.nr_classes && zs_holds(&zs_pool->class[class_nr].lock))) {
@@ -170,7 +175,7 @@ static bool is_step(const void *address)
 
         // Hints; a span that was never used is as it was.
         return zs_schedule.is_fine &&
-               zr_pool_span_at(pool, index / sizeof(struct zr_span))->object_bytes > 0;
+               zs_was_used(zr_pool_span_at(pool, index / sizeof(struct zr_span)));
     }
     if (zs_is_within(address, pool->class, sizeof pool->class)) {
         return zs_schedule.is_fine && !zs_is_idle_class(address);
@@ -363,6 +368,7 @@ void zs_viewed(uint64_t bits)
         return;
     }
     zs_check_backed(handle);
+    zs_log_viewed(handle.bits);
     if (!zs_current || !zs_schedule.is_weak) {
         return;
     }

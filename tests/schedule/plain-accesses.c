@@ -199,6 +199,12 @@ NOTHING(__tsan_func_exit)
         (void)order;                                                                               \
         return __atomic_fetch_sub(p, value, __ATOMIC_SEQ_CST);                                     \
     }                                                                                              \
+    type __tsan_atomic##bits##_fetch_or(volatile type *p, type value, int order);                  \
+    type __tsan_atomic##bits##_fetch_or(volatile type *p, type value, int order)                   \
+    {                                                                                              \
+        (void)order;                                                                               \
+        return __atomic_fetch_or(p, value, __ATOMIC_SEQ_CST);                                      \
+    }                                                                                              \
     int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *expected,            \
                                                       type value, int order, int failure);         \
     int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *expected,            \

@@ -148,6 +148,37 @@ static void work_of(struct zr_worker *worker, uint64_t ms)
     zs_sleep(worker->work(worker->opaque));
 }
 
+// The demoter fills another span from now on: one that was full would come after too many requests.
+static void end_span(void)
+{
+    zs_mutex_lock(&zs_store.demoter.lock, "another span");
+    zr_log_fini(&zs_store.demoter.log);
+    zs_mutex_unlock(&zs_store.demoter.lock, "another span");
+}
+
+static void demote(unsigned min_age)
+{
+    struct zr_walk walk;
+    uint64_t nr_stored = 0;
+
+    zr_walk_begin(&walk, zs_tables, ZS_NR_DEVICES);
+    while (zr_walk_find_leaf(&walk)) {
+        zr_demoter_demote(&zs_store.demoter, &zs_store.devices[walk.table], &walk.slot, min_age,
+                          &nr_stored);
+    }
+}
+
+static void clean(bool is_urgent)
+{
+    zr_group_cache_expire(&zs_store.groups, zr_worker_now_ns());
+    if (is_urgent) {
+        zr_demoter_reclaim(&zs_store.demoter);
+        return;
+    }
+    while (zr_demoter_clean(&zs_store.demoter)) {
+    }
+}
+
 static void do_op(const struct zs_op *op)
 {
     char buffer[ZS_MAX_REQUEST_PAGES * ZR_PAGE_BYTES];
@@ -178,6 +209,15 @@ static void do_op(const struct zs_op *op)
         break;
     case ZS_DRAIN:
         zr_deferred_free_drain(zs_store.deferred);
+        break;
+    case ZS_DEMOTE:
+        demote(op->arg & 1);
+        if (op->arg & 2) {
+            end_span();
+        }
+        break;
+    case ZS_CLEAN:
+        clean(op->arg);
         break;
     default:
         do_request(op, buffer);

@@ -12,6 +12,7 @@
 //   memory-order.c     what a load may see, and who may touch what
 //   plain-accesses.c   all other accesses of the engine: they must be ordered
 //   machine.c          CPUs, clock, workers, arena; freed memory is poisoned
+//   log-objects.c     who owns the objects of the log, and who reads them
 //   small-store.c      a store, and what must hold of it
 //   history.c          is there an order of the requests that explains every read?
 //   workload.c         requests and background work from a seed

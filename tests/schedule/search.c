@@ -2,6 +2,7 @@
 // Copyright the zramswap authors
 #include "search.h"
 #include "run.h"
+#include "small-store.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -105,11 +106,18 @@ static void catch_signals(void)
 
 static void run_once(void)
 {
+    unsigned i;
+
     alarm(MAX_RUN_S);
     zs_run_workload(&work, &schedule);
     shared->totals.nr_runs++;
     shared->totals.nr_steps += zs_nr_steps();
     shared->totals.nr_gave_up += zs_nr_gave_up;
+    shared->totals.nr_demoted += zs_store.demoter.nr_demoted_pages;
+    shared->totals.nr_cleaned += zs_store.demoter.nr_cleaned_spans;
+    for (i = 0; i < ZS_NR_DEVICES; i++) {
+        shared->totals.nr_promoted += zs_store.devices[i].nr_promoted_pages;
+    }
     zs_nr_gave_up = 0;
 }
 

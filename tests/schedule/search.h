@@ -10,6 +10,7 @@
 
 struct zs_totals {
     uint64_t nr_runs, nr_steps, nr_complete, nr_gave_up;
+    uint64_t nr_demoted, nr_promoted, nr_cleaned; // pages, pages, spans
     double cpu_s;
 };
 

@@ -9,6 +9,8 @@ struct zs_store zs_store;
 const uint64_t zs_device_bytes[ZS_NR_DEVICES] = {(ZS_GIB_SLOTS + 512 + 5) * ZR_PAGE_BYTES,
                                                  2u << 21};
 
+struct zr_slot_table *const zs_tables[ZS_NR_DEVICES] = {&zs_store.devices[0].table,
+                                                        &zs_store.devices[1].table};
 static struct zr_slot_table *tables[ZS_NR_DEVICES] = {&zs_store.devices[0].table,
                                                       &zs_store.devices[1].table};
 
@@ -27,13 +29,18 @@ void zs_store_init(unsigned limit_spans, uint64_t limit_bytes)
     zs_reset(&store->pool);
     zs_check(zr_pool_init(&store->pool, (uint64_t)limit_spans << ZR_SPAN_SHIFT, NULL) == 0 &&
                  zr_deferred_free_create(&store->pool, &store->deferred) == 0 &&
-                 zr_codec_init(&store->codec, &zs_codec_ops, 0) == 0,
+                 zr_codec_init(&store->codec, &zs_codec_ops, 0) == 0 &&
+                 zr_group_cache_init(&store->groups) == 0 &&
+                 zr_demoter_init(&store->demoter, &store->pool, store->deferred, store->devices,
+                                 ZS_NR_DEVICES) == 0,
              "store not made");
     for (i = 0; i < ZS_NR_DEVICES; i++) {
         zs_check(zr_device_init(&store->devices[i], i ? "b" : "a", zs_device_bytes[i],
                                 i ? limit_bytes : UINT64_MAX, &store->codec, &store->pool,
                                 store->deferred, &store->compactor, NULL, 0) == 0,
                  "device not made");
+        store->devices[i].groups = &store->groups;
+        store->devices[i].demoter = &store->demoter;
     }
     zr_compactor_init(&store->compactor, &store->pool, store->deferred, tables, ZS_NR_DEVICES);
     zr_ager_init(&store->ager, tables, ZS_NR_DEVICES);
@@ -70,6 +77,12 @@ static void check_backed(const struct zr_pool *pool)
     }
 }
 
+// At its log's end, or spare: isolated as long as the demoter lives.
+static bool is_of_demoter(const struct zr_span *span)
+{
+    return span == zs_store.demoter.log.end || span == zs_store.demoter.log.spare;
+}
+
 static void check_pool(void)
 {
     struct zr_pool *pool = &zs_store.pool;
@@ -85,6 +98,12 @@ static void check_pool(void)
     for (i = 0; i < pool->nr_opened_spans; i++) {
         struct zr_span *span = zr_pool_span_at(pool, i);
 
+        if (is_of_demoter(span)) {
+            continue;
+        }
+        // What is in it was readable.
+        zs_check(!zr_span_is_log(span) || zr_span_is_empty(span) || !zr_span_is_kept(span),
+                 "a span is not cleaned any more");
         nr_partial += !zr_span_is_empty(span) && !zr_span_is_full(span);
         zs_check(!zr_span_is_isolated(span), "span left isolated");
     }
@@ -111,7 +130,7 @@ static uint64_t count_chunks(const struct zr_slot_table *table)
 static void check(bool is_empty)
 {
     struct zr_pool_stats stats;
-    uint64_t nr_objects = 0, nr_chunks = 0;
+    uint64_t nr_objects = 0, nr_chunks = 0, stored_bytes = 0;
     unsigned i;
 
     zr_deferred_free_drain(zs_store.deferred);
@@ -122,11 +141,13 @@ static void check(bool is_empty)
         zr_slot_counts_get(tables[i], &counts);
         nr_objects += counts.nr_huge + counts.nr_compressed;
         nr_chunks += count_chunks(tables[i]);
+        stored_bytes += counts.stored_bytes;
         zs_check(counts.stored_bytes == tables[i]->account.stored_bytes,
                  "account and stored bytes differ");
     }
     zr_pool_get_stats(&zs_store.pool, &stats);
     zs_check(stats.nr_objects == nr_objects, "objects that no word refers to");
+    zs_check(stats.stored_bytes == stored_bytes, "the pool's stored bytes are not the words'");
     zs_check(stats.nr_chunks >= nr_chunks && stats.nr_chunks <= nr_chunks + NR_SPARE + zs_nr_cpus,
              "chunks that nothing refers to");
     zs_check(!is_empty || (nr_objects == 0 && nr_chunks == 0 && stats.stored_bytes == 0),
@@ -156,9 +177,11 @@ void zs_store_fini(void)
     struct zr_pool *pool = &zs_store.pool;
     unsigned i;
 
+    zr_demoter_fini(&zs_store.demoter);
     for (i = 0; i < ZS_NR_DEVICES; i++) {
         zr_device_fini(&zs_store.devices[i]);
     }
+    zr_group_cache_fini(&zs_store.groups);
     zr_codec_fini(&zs_store.codec);
     zr_deferred_free_destroy(zs_store.deferred);
     check_pool();

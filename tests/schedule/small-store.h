@@ -9,6 +9,7 @@
 #include "allocator/keeper.h"
 #include "store/ager.h"
 #include "store/compactor.h"
+#include "store/demoter.h"
 #include "store/device.h"
 #include "store/slot-counts.h"
 
@@ -22,10 +23,13 @@ struct zs_store {
     struct zr_keeper keeper;
     struct zr_compactor compactor;
     struct zr_ager ager;
+    struct zr_group_cache groups;
+    struct zr_demoter demoter;
     struct zr_device devices[ZS_NR_DEVICES];
 };
 
 extern struct zs_store zs_store;
+extern struct zr_slot_table *const zs_tables[ZS_NR_DEVICES];
 extern const uint64_t zs_device_bytes[ZS_NR_DEVICES];
 
 // limit_bytes: of the second device.

@@ -20,5 +20,7 @@
 #define PIECE_PAGES 2
 #define MAX_SPANS_TRIED 2
 #define SLICE_CHUNKS 2
+#define ZR_GROUP_PAGES 4u
+#define MIN_WASTE_BYTES 512u
 
 #endif

@@ -70,6 +70,8 @@ int main(int argc, char **argv)
            (double)totals.nr_runs / totals.cpu_s,
            (double)totals.nr_steps / (double)(totals.nr_runs ? totals.nr_runs : 1));
     printf("; %" PRIu64 " pages had too many orders to try\n", totals.nr_gave_up);
+    printf("%" PRIu64 " pages demoted, %" PRIu64 " promoted, %" PRIu64 " spans of groups cleaned\n",
+           totals.nr_demoted, totals.nr_promoted, totals.nr_cleaned);
     if (has_failed) {
         printf("seed %" PRIu64 " fails after %.1f s of CPU: %s\nagain: %s%s -r %" PRIu64 "\n",
                failed, totals.cpu_s, zs_search_message(), argv[0], depth == ZS_ALL ? " -a" : "",

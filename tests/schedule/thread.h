@@ -92,6 +92,14 @@ void zs_note_chunk_freed(uint64_t handle); // its words are others then
 // ---- machine.c
 
 void zs_check_backed(zr_handle handle);
+bool zs_was_used(const struct zr_span *span); // ever, in this store
+
+// ---- log-objects.c
+
+void zs_forget_log_objects(void);
+void zs_log_viewed(uint64_t handle);           // maybe of an object of a log
+bool zs_log_is_used(size_t start, size_t end); // whether an object in there has owners
+void zs_log_frees_owner(zr_handle handle);     // checks, and takes it off
 
 // ---- plain-accesses.c
 

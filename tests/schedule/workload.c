@@ -8,8 +8,8 @@
 #include <string.h>
 
 const char *const zs_kind_names[ZS_NR_KINDS] = {
-    "write",  "write-part", "zero", "read",    "extents", "count",
-    "keeper", "compactor",  "pass", "reclaim", "ager",    "drain",
+    "write",     "write-part", "zero",    "read", "extents", "count",  "keeper",
+    "compactor", "pass",       "reclaim", "ager", "drain",   "demote", "clean",
 };
 
 // What is drawn from: the workload's own taste.
@@ -27,7 +27,7 @@ static unsigned below(struct taste *taste, unsigned end)
 
 static void choose_taste(struct taste *taste)
 {
-    static const unsigned usual[ZS_NR_KINDS] = {8, 2, 4, 5, 1, 1, 8, 4, 4, 2, 2, 4};
+    static const unsigned usual[ZS_NR_KINDS] = {8, 2, 4, 5, 1, 1, 8, 4, 4, 2, 2, 4, 8, 4};
     static const unsigned factor[8] = {0, 1, 1, 1, 1, 2, 4, 8};
     unsigned i;
 
@@ -134,8 +134,9 @@ static const struct {
     const char *name;
     enum zs_kind first, end;
 } others[] = {{"keeper", ZS_KEEPER, ZS_COMPACTOR}, {"compactor", ZS_COMPACTOR, ZS_RECLAIM},
-              {"ager", ZS_AGER, ZS_DRAIN},         {"drainer", ZS_DRAIN, ZS_NR_KINDS},
-              {"reclaimer", ZS_RECLAIM, ZS_AGER},  {"statistics", ZS_COUNT, ZS_KEEPER}};
+              {"ager", ZS_AGER, ZS_DRAIN},         {"drainer", ZS_DRAIN, ZS_DEMOTE},
+              {"reclaimer", ZS_RECLAIM, ZS_AGER},  {"statistics", ZS_COUNT, ZS_KEEPER},
+              {"demoter", ZS_DEMOTE, ZS_NR_KINDS}};
 #define NR_OTHERS (sizeof others / sizeof *others)
 
 static struct zs_op random_background(struct taste *taste, enum zs_kind first, enum zs_kind end)
@@ -154,6 +155,12 @@ static struct zs_op random_background(struct taste *taste, enum zs_kind first, e
         break;
     case ZS_RECLAIM:
         op.arg = 1 + below(taste, 2);
+        break;
+    case ZS_DEMOTE: // what was not written since the ager came by, or all; then to the span's end
+        op.arg = (below(taste, 4) == 0) + 2 * below(taste, 2);
+        break;
+    case ZS_CLEAN: // as a writer who waits, or not
+        op.arg = below(taste, 2);
         break;
     default:
         break;
@@ -190,9 +197,15 @@ static void choose_before(struct taste *taste, struct zs_workload *work)
     unsigned i;
 
     work->before.name = "before";
-    for (i = below(taste, ZS_MAX_OPS - 2); i > 0; i--) {
+    for (i = below(taste, ZS_MAX_OPS - 5); i > 0; i--) {
         add(&work->before, below(taste, 4) ? random_request(taste, work)
                                            : random_background(taste, ZS_KEEPER, ZS_NR_KINDS));
+    }
+    if (below(taste, 2)) { // what is cold, in a span of which something is lost
+        add(&work->before, (struct zs_op){.kind = ZS_DEMOTE, .arg = 2});
+        for (i = below(taste, 3); i > 0; i--) {
+            add(&work->before, random_request(taste, work));
+        }
     }
     for (i = below(taste, 4); i < 2; i++) { // what is quiet
         add(&work->before, (struct zs_op){.kind = ZS_KEEPER, .arg = 260});

@@ -9,7 +9,7 @@
 
 #include "scheduler.h"
 
-#define ZS_MAX_OPS 12
+#define ZS_MAX_OPS 15
 #define ZS_MAX_PAGES 24
 #define ZS_MAX_REQUEST_PAGES 8
 
@@ -26,6 +26,8 @@ enum zs_kind {
     ZS_RECLAIM,
     ZS_AGER,
     ZS_DRAIN,
+    ZS_DEMOTE,
+    ZS_CLEAN,
     ZS_NR_KINDS
 };
 
@@ -33,7 +35,7 @@ struct zs_op {
     enum zs_kind kind;
     unsigned device;
     uint64_t offset, bytes;
-    unsigned arg; // sort of page, urgency, ms
+    unsigned arg; // sort of page, urgency, ms, age and end of span
 };
 
 struct zs_list {

@@ -28,6 +28,7 @@
 #define ZS_DO_EXCHANGE __c11_atomic_exchange
 #define ZS_DO_ADD __c11_atomic_fetch_add
 #define ZS_DO_SUB __c11_atomic_fetch_sub
+#define ZS_DO_OR __c11_atomic_fetch_or
 #define ZS_DO_EXCHANGE_IF __c11_atomic_compare_exchange_strong
 #else
 #define ZS_DO_LOAD __atomic_load_n
@@ -35,6 +36,7 @@
 #define ZS_DO_EXCHANGE __atomic_exchange_n
 #define ZS_DO_ADD __atomic_fetch_add
 #define ZS_DO_SUB __atomic_fetch_sub
+#define ZS_DO_OR __atomic_fetch_or
 #define ZS_DO_EXCHANGE_IF(p, e, v, success, failure)                                               \
     __atomic_compare_exchange_n(p, e, v, 0, success, failure)
 #endif
@@ -78,6 +80,8 @@
 #define atomic_fetch_add_explicit(p, v, order) ZS_MODIFY(ZS_DO_ADD, p, v, order)
 #undef atomic_fetch_sub_explicit
 #define atomic_fetch_sub_explicit(p, v, order) ZS_MODIFY(ZS_DO_SUB, p, v, order)
+#undef atomic_fetch_or_explicit
+#define atomic_fetch_or_explicit(p, v, order) ZS_MODIFY(ZS_DO_OR, p, v, order)
 // fails: as a weak one may, without a reason.
 #define ZS_EXCHANGE_IF(pointer, expected, desired, success, failure, fails)                        \
     __extension__({                                                                                \

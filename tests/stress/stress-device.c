@@ -4,7 +4,9 @@
 // Threads hammer a few pages of three devices at leaf boundaries with reads, writes, trims and
 // zeros of every size, whole pages and parts of them, in rounds; after each, every byte read is
 // explained. The devices share a pool whose limit they reach, one has a limit of its own, and the
-// compactor runs all the time.  At the end nothing may be left in the pool.
+// compactor and the demoter run all the time: pages grow cold, move into groups, and out again when
+// they are read twice; sparse spans of groups are cleaned.  At the end nothing may be left in the
+// pool.
 #include "history.h"
 #include "plugin/server.h"
 
@@ -89,18 +91,20 @@ static uint64_t filler_slot(uint64_t i)
 
 static void fill_page(unsigned char *page, uint64_t slot)
 {
-    uint64_t i;
+    uint64_t alike = slot / 4, i;
 
-    // The same lengths as the watched pages have, so that they share their spans.
+    // The same lengths as the watched pages have, so that they share their spans.  Neighbours
+    // differ in their number only, so that a group saves something.
     for (i = 0; i < 4096; i++) {
         page[i] =
-            i % 512 < 256 ? (unsigned char)((slot * 2654435761u + i) * (i * i + slot) >> 7) : 1;
+            i % 512 < 256 ? (unsigned char)((alike * 2654435761u + i) * (i * i + alike) >> 7) : 1;
     }
+    memcpy(page, &slot, sizeof slot);
 }
 
-// Writes and trims pages at random, so that spans become sparse, then compacts, and lets all pages
-// grow older: both exchange words beside the others.  A page of its own reads as it was written, or
-// as zeros: the others trim everything now and then.
+// Writes and trims pages at random, so that spans become sparse, then compacts, which exchanges
+// words beside the others.  A page of its own reads as it was written, or as zeros: the others trim
+// everything now and then.
 static void thrash_device(uint64_t device_nr, struct history_log *log)
 {
     static const unsigned char zeros[4096];
@@ -127,17 +131,46 @@ static void thrash_device(uint64_t device_nr, struct history_log *log)
 
 static void *thrash(void *log)
 {
-    struct zr_ager ager;
     uint64_t i;
 
-    zr_ager_init(&ager, server.tables, server.nr_devices);
     while (!atomic_load(&must_stop)) {
         for (i = 0; i < NR_DEVICES; i++) {
             thrash_device(i, log);
         }
         zr_deferred_free_drain(server.deferred);
         zr_compactor_pass(&server.compactor, ZR_URGENCY_FULL);
+    }
+    return NULL;
+}
+
+static void demote_device(struct zr_device *device, unsigned min_age)
+{
+    uint64_t slot = 0, nr_stored = 0;
+
+    while (slot < device->table.nr_slots) {
+        zr_demoter_demote(&server.demoter, device, &slot, min_age, &nr_stored);
+    }
+}
+
+// What the background thread does that finds the server busy now: lets all pages grow older, moves
+// those that were not written since the last time, or since just now, into groups, and cleans.
+static void *chill(void *arg)
+{
+    struct history_log *log = arg;
+    struct zr_ager ager;
+    uint64_t i;
+
+    zr_ager_init(&ager, server.tables, server.nr_devices);
+    while (!atomic_load(&must_stop)) {
+        unsigned min_age = history_random(log) % 4 > 0;
+
         zr_ager_walk(&ager);
+        for (i = 0; i < NR_DEVICES; i++) {
+            demote_device(&server.devices[i], min_age);
+        }
+        while (zr_demoter_clean(&server.demoter)) {
+        }
+        zr_group_cache_expire(&server.groups, history_now_ns());
     }
     return NULL;
 }
@@ -158,7 +191,8 @@ static void start(const struct zr_codec_ops *codec, uint64_t seed)
                                             .nr_exports = NR_DEVICES,
                                             .limit_bytes = POOL_BYTES,
                                             .codec = codec,
-                                            .level = 1};
+                                            .level = 1,
+                                            .cold = {.mode = ZR_COLD_FIXED, .seconds = 1}};
     uint32_t i;
 
     must(zr_server_init(&server, &config), "init");
@@ -196,6 +230,7 @@ static void stop(void)
     uint64_t stored_bytes = 0;
     uint32_t i;
 
+    zr_cold_stop(&server.cold);
     for (i = 0; i < NR_WORKERS; i++) {
         history_log_fini(&logs[i]);
     }
@@ -215,34 +250,50 @@ static void stop(void)
     zr_server_fini(&server);
 }
 
+static uint64_t nr_promoted(void)
+{
+    uint64_t nr = 0, i;
+
+    for (i = 0; i < NR_DEVICES; i++) {
+        nr += server.devices[i].nr_promoted_pages;
+    }
+    return nr;
+}
+
 static bool has_tried_all(void)
 {
     return server.compactor.nr_moved_pages > 0 && nr_refused[0] + nr_refused[1] > 0 &&
-           nr_refused[2] > 0;
+           nr_refused[2] > 0 && server.demoter.nr_demoted_pages > 0 &&
+           server.demoter.nr_cleaned_spans > 0 && nr_promoted() > 0;
 }
 
 static void run(const struct zr_codec_ops *codec, uint64_t seed, double seconds)
 {
     uint64_t end_ns = history_now_ns() + (uint64_t)(seconds * 1e9);
-    struct history_log thrasher_log;
-    pthread_t thrasher;
+    struct history_log thrasher_log, chiller_log;
+    pthread_t thrasher, chiller;
 
     start(codec, seed);
     history_log_init(&thrasher_log, NR_WORKERS + 1, seed);
+    history_log_init(&chiller_log, NR_WORKERS + 2, seed);
     must_stop = false;
     must(-pthread_create(&thrasher, NULL, thrash, &thrasher_log), "pthread_create");
+    must(-pthread_create(&chiller, NULL, chill, &chiller_log), "pthread_create");
     do {
         run_round();
     } while (history_now_ns() < end_ns + (has_tried_all() ? 0 : GRACE_NS));
     must_stop = true;
     pthread_join(thrasher, NULL);
-    printf(
-        "%s: %llu pages moved while in use; refused for want of memory: %llu writes of the pool, "
-        "%llu of a tenant\n",
-        codec->name, (unsigned long long)server.compactor.nr_moved_pages,
-        (unsigned long long)(nr_refused[0] + nr_refused[1]), (unsigned long long)nr_refused[2]);
+    pthread_join(chiller, NULL);
+    printf("%s: %llu pages moved while in use; %llu demoted, %llu promoted, %llu spans cleaned; "
+           "refused "
+           "for want of memory: %llu writes of the pool, %llu of a tenant\n",
+           codec->name, (unsigned long long)server.compactor.nr_moved_pages,
+           (unsigned long long)server.demoter.nr_demoted_pages, (unsigned long long)nr_promoted(),
+           (unsigned long long)server.demoter.nr_cleaned_spans,
+           (unsigned long long)(nr_refused[0] + nr_refused[1]), (unsigned long long)nr_refused[2]);
     if (!has_tried_all()) {
-        fprintf(stderr, "the compactor or a limit was not tried\n");
+        fprintf(stderr, "the compactor, the demoter or a limit was not tried\n");
         exit(1);
     }
     stop();

@@ -7,6 +7,9 @@
 // was under way, that or what the request makes of it; what the statistics say is stored must be
 // just that; and nothing may leak.
 //
+// Before half of the starts, all pages have become as old as if their servers had run for longer:
+// so these servers begin to demote pages at once, and go on beside a load with pauses.
+//
 // Exports:
 //     ""       pages of every sort, and parts of them; grows
 //     raw      pages whose length is known, so that its account is; reaches its limit
@@ -17,6 +20,7 @@
 // The seed replays the requests of each thread and what each round is; not when a kill comes.
 #include "durable-disk.h"
 #include "history.h"
+#include "plugin/server.h"
 #include "tests/protocol/content.h"
 #include "tests/protocol/expect.h"
 #include "tests/protocol/server.h"
@@ -46,6 +50,11 @@
 #define START_ROOM_BYTES (64 * KiB) // what a start may need: an export grows
 #define EMPTY_BYTES (1 * MiB)       // what is set aside when nothing is stored
 
+#define WALKS_TO_COLD 4 // of the ager, until a page is what cold=1 calls cold
+#define CALM_PAUSE_US (25000 * NR_WORKERS / 12) // a server is busy at a thousand requests a second
+
+#define GRACE_NS UINT64_C(60000000000) // until that was tried, on a slow machine
+
 #define ROUNDS_PER_STORE 40
 #define ROUNDS_PER_SWEEP 10 // trims all and looks whether anything is left
 
@@ -68,6 +77,7 @@ static char store[64];
 
 // What a round is like.
 static unsigned nr_requests;     // of each worker, then it pauses
+static unsigned pause_us;        // of each worker, between its requests
 static unsigned percent[4];      // of reads, writes, zeros, trims
 static bool is_served[NR_DISKS]; // on the command line
 
@@ -75,6 +85,9 @@ static atomic_bool is_killing;
 static _Atomic uint64_t nr_acknowledged, nr_refused, nr_limited;
 static uint64_t nr_kills, nr_kills_in_start, nr_rounds, nr_compacted, nr_sweeps;
 static uint64_t nr_compared, nr_old, nr_new; // pages of the stores that are gone
+static uint64_t nr_found_cold;               // pages in groups that a start found, summed up
+static uint64_t nr_demoting;                 // kills of servers that had demoted
+static uint64_t nr_demoted, nr_cleaned, nr_promoted; // seen before such a kill
 
 // ---- Requests
 // ------------------------------------------------------------------------------------
@@ -196,6 +209,7 @@ static void *work(void *arg)
 
     random_seed(worker->seed);
     for (unsigned i = 0; i < nr_requests; i++) {
+        usleep(pause_us);
         request = make_request(worker->disk, worker->data);
         if (!durable_begin(worker->disk, worker->slot, &request)) {
             break;
@@ -240,6 +254,7 @@ static void *work_overlapping(void *arg)
     struct op op;
 
     for (unsigned i = 0; i < nr_requests; i++) {
+        usleep(pause_us);
         op = history_begin(&worker->log, overlap.nr_sectors, worker->data);
         if (send_op(worker, &op) == 0) {
             history_end(&worker->log, &op, worker->data);
@@ -328,8 +343,8 @@ static void grow(void)
 }
 
 struct parameters {
-    char text[9][80];
-    const char *list[10];
+    char text[11][80];
+    const char *list[12];
 };
 
 static void add(struct parameters *parameters, const char *format, uint64_t value)
@@ -354,6 +369,8 @@ static void make_parameters(struct parameters *parameters, uint64_t limit_bytes)
     add(parameters, STATS_PARAMETER, 0);
     add(parameters, random_below(2) ? "compression=lz4" : "compression=zstd", 0);
     add(parameters, random_below(4) ? "checksum=on" : "checksum=off", 0);
+    add(parameters, random_below(8) ? "cold=1" : "cold=off", 0);
+    add(parameters, "cold-cpu=100", 0);
     if (limit_bytes > 0) {
         add(parameters, "limit=%" PRIu64, limit_bytes);
     }
@@ -368,6 +385,29 @@ static void make_parameters(struct parameters *parameters, uint64_t limit_bytes)
         add(parameters, own, disks[RAW].size);
     }
     add(parameters, "export=overlap:%" PRIu64, OVERLAP_BYTES);
+}
+
+// What a server does that runs for some seconds: all pages in the store grow cold.  It lists one of
+// the exports; the others are kept, and grow older too.
+static void age_store(void)
+{
+    static struct zr_server server;
+    struct zr_export_config export = {
+        .name = "overlap", .size_bytes = OVERLAP_BYTES, .limit_bytes = UINT64_MAX};
+    const struct zr_server_config config = {.exports = &export,
+                                            .nr_exports = 1,
+                                            .codec = zr_codecs[0],
+                                            .level = zr_codecs[0]->default_level,
+                                            .store = store};
+    char why[ZR_STORE_WHY_BYTES];
+
+    if (zr_server_init_why(&server, &config, why) < 0) {
+        FAIL("the store does not open to grow older: %s", why);
+    }
+    for (int i = 0; i < WALKS_TO_COLD; i++) {
+        zr_ager_walk(&server.ager);
+    }
+    zr_server_fini(&server);
 }
 
 // What is left of a line that the kill came into: nbdkit writes one in pieces.
@@ -399,12 +439,15 @@ static void take_messages(void)
     free(messages);
 }
 
-static void start(const struct parameters *parameters)
+// is_cold: it begins with demotion.
+static void start(const struct parameters *parameters, bool is_cold)
 {
     int status;
 
-    while (random_below(4) == 0) {
-        if (!server_kill_in_start_list((unsigned)random_below(20000), &status, parameters->list)) {
+    while (random_below(is_cold ? 2 : 4) == 0) {
+        unsigned after_us = (unsigned)random_below(is_cold ? 100000 : 20000);
+
+        if (!server_kill_in_start_list(after_us, &status, parameters->list)) {
             FAIL("the server ended with wait status %#x:\n%s", status, server_take_messages());
         }
         take_messages();
@@ -552,6 +595,7 @@ static void check_statistics(void)
             check_export_statistics(document, &disks[i]);
         }
     }
+    nr_found_cold += stats_number(document, "cold_pages");
     free(document);
     stats_await_at_most("pending_free_bytes", 0);
     stats_await_at_most("pending_free_objects", 0);
@@ -664,6 +708,19 @@ static void choose_load(void)
 
     memcpy(percent, loads[random_below(sizeof loads / sizeof *loads)], sizeof percent);
     nr_requests = random_below(3) ? UINT32_MAX : 1 + (unsigned)random_below(200);
+    pause_us = random_below(4) ? 0 : CALM_PAUSE_US;
+}
+
+static void count_cold(void)
+{
+    char *document = stats_read();
+    uint64_t nr = stats_number(document, "cold_demoted_pages");
+
+    nr_demoting += nr > 0;
+    nr_demoted += nr;
+    nr_cleaned += stats_number(document, "cold_cleaned_spans");
+    nr_promoted += stats_number(document, "cold_promoted");
+    free(document);
 }
 
 static uint64_t choose_limit(void)
@@ -675,17 +732,22 @@ static uint64_t choose_limit(void)
 
 static void run_round(bool is_sweep)
 {
+    const bool has_store = nr_rounds % ROUNDS_PER_STORE > 0;
+    const bool is_cold = has_store && random_below(2);
     struct parameters parameters;
 
     for (int i = 0; i < NR_DISKS; i++) {
         // One that is new must be there once, or nobody would know of it.
-        is_served[i] = is_sweep || nr_rounds % ROUNDS_PER_STORE == 0 || random_below(12) > 0;
+        is_served[i] = is_sweep || !has_store || random_below(12) > 0;
     }
     make_parameters(&parameters, is_sweep ? 0 : choose_limit());
-    if (!is_sweep && nr_rounds % ROUNDS_PER_STORE > 0 && random_below(6) == 0) {
+    if (is_cold) {
+        age_store();
+    }
+    if (!is_sweep && has_store && random_below(6) == 0) {
         tmpfs_try_set_room(START_ROOM_BYTES + random_below(2 * MiB));
     }
-    start(&parameters);
+    start(&parameters, is_cold);
     connect_all();
     check_all();
     if (is_sweep) {
@@ -693,10 +755,12 @@ static void run_round(bool is_sweep)
     }
     choose_load();
     run_workers();
-    usleep((useconds_t)random_below(random_below(4) ? 15000 : 250000));
+    // After the checks a server counts as busy for half a second.
+    usleep((useconds_t)random_below(random_below(4) ? 15000 : pause_us > 0 ? 1500000 : 250000));
     if (random_below(8) == 0) {
         nr_compacted += stats_now("pages_compacted"); // and beside the load, its walk
     }
+    count_cold();
     kill_server();
     disconnect_all();
     take_messages();
@@ -713,6 +777,11 @@ static void init_workers(uint64_t seed)
     }
 }
 
+static bool has_tried_cold(void)
+{
+    return nr_demoted > 0 && nr_cleaned > 0 && nr_promoted > 0 && nr_found_cold > 0;
+}
+
 static void print_figures(void)
 {
     printf("%" PRIu64 " kills and %" PRIu64 " in a start, %" PRIu64 " pages compared; of requests "
@@ -722,6 +791,9 @@ static void print_figures(void)
            " times\n",
            nr_kills, nr_kills_in_start, nr_compared, nr_old, nr_new, nr_acknowledged, nr_refused,
            nr_limited, nr_compacted, nr_sweeps);
+    printf("%" PRIu64 " kills of servers that had demoted, %" PRIu64 " pages; cleaned %" PRIu64
+           " spans, promoted %" PRIu64 " pages; %" PRIu64 " pages found in groups after kills\n",
+           nr_demoting, nr_demoted, nr_cleaned, nr_promoted, nr_found_cold);
 }
 
 int main(void)
@@ -732,7 +804,7 @@ int main(void)
     random_seed(seed);
     init_workers(seed);
     snprintf(store, sizeof store, "%s/store", tmpfs_folder(ROOM_BYTES));
-    while (history_now_ns() < end_ns) {
+    while (history_now_ns() < end_ns + (has_tried_cold() ? 0 : GRACE_NS)) {
         if (nr_rounds % ROUNDS_PER_STORE == 0) {
             if (nr_rounds > 0) {
                 end_store();
@@ -744,5 +816,8 @@ int main(void)
     }
     end_store();
     print_figures();
+    if (!has_tried_cold()) {
+        FAIL("no server demoted, cleaned and promoted before its kill");
+    }
     return 0;
 }

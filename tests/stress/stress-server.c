@@ -3,7 +3,9 @@
 //
 // The same hammering from outside: 64 connections with 16 requests in flight each against a real
 // nbdkit, two tenants and a pool that is too small for them, one with a limit of its own, which it
-// hits and does not pass, every byte explained, then SIGTERM in the middle of it.
+// hits and does not pass, every byte explained, then SIGTERM in the middle of it.  After the first
+// round nobody asks for anything until pages are cold: what is read then comes out of groups, and
+// out of those it goes.
 #include "history.h"
 #include "tests/protocol/expect.h"
 #include "tests/protocol/server.h"
@@ -23,6 +25,7 @@
 #define LIMITED "b:" DISK_BYTES ":16K"  // the second
 // Writers that race pass the limit by a little.  Without it, most rounds end with more than this.
 #define LIMITED_MOST_BYTES 32768
+#define COLD_SECONDS 60 // until pages are cold, on a slow machine
 
 struct request {
     struct connection *connection;
@@ -157,19 +160,33 @@ static void expect_limited(void)
     free(document);
 }
 
+// A page is cold when the ager has come by four times, each second; then it takes a group that is
+// worth it.
+static void await_cold(void)
+{
+    uint64_t until_ns = history_now_ns() + COLD_SECONDS * UINT64_C(1000000000);
+
+    while (stats_now("cold_pages") == 0) {
+        if (history_now_ns() > until_ns) {
+            FAIL("no page became cold in %d s", COLD_SECONDS);
+        }
+        usleep(100000);
+    }
+}
+
 static void run(const char *compression, uint64_t seed, double seconds)
 {
     uint64_t end_ns = history_now_ns() + (uint64_t)(seconds * 1e9);
     struct history_log logs[NR_CONNECTIONS];
     pthread_t threads[NR_CONNECTIONS];
-    uint64_t nr_ops = 0;
+    uint64_t nr_ops = 0, nr_cold_reads, nr_promoted;
     unsigned i, j;
 
     is_ending = false;
     nr_refused[0] = nr_refused[1] = 0;
     disks[0] = disks[1] = (struct history_disk){.nr_sectors = DISK_SECTORS};
-    server_start("size=" DISK_BYTES, "export=" LIMITED, "limit=2560K", STATS_PARAMETER,
-                 compression);
+    server_start("size=" DISK_BYTES, "export=" LIMITED, "limit=2560K", STATS_PARAMETER, "cold=1",
+                 "cold-cpu=100", compression);
     for (i = 0; i < NR_CONNECTIONS; i++) {
         connections[i].nbd = server_connect(i < PER_TENANT ? "" : "b");
         connections[i].nr_in_flight = 0;
@@ -183,6 +200,9 @@ static void run(const char *compression, uint64_t seed, double seconds)
         start_all(threads);
         join_all(threads);
         expect_limited();
+        if (nr_ops == 0) {
+            await_cold();
+        }
         for (i = 0; i < NR_CONNECTIONS; i++) {
             logs[i] = connections[i].log;
         }
@@ -196,6 +216,8 @@ static void run(const char *compression, uint64_t seed, double seconds)
         nr_ops += NR_CONNECTIONS * OPS_PER_ROUND;
     } while (history_now_ns() < end_ns);
 
+    nr_cold_reads = stats_now("cold_reads");
+    nr_promoted = stats_now("cold_promoted");
     is_ending = true;
     start_all(threads);
     usleep(200000);
@@ -208,8 +230,10 @@ static void run(const char *compression, uint64_t seed, double seconds)
         history_log_fini(&connections[i].log);
     }
     printf("%s: %" PRIu64 " requests, every byte explained; %" PRIu64 " and, of the tenant with a "
-           "limit, %" PRIu64 " were refused for want of memory\n",
-           compression, nr_ops, nr_refused[0], nr_refused[1]);
+           "limit, %" PRIu64 " were refused for want of memory; %" PRIu64
+           " reads of cold pages, %" PRIu64 " promoted\n",
+           compression, nr_ops, nr_refused[0], nr_refused[1], nr_cold_reads, nr_promoted);
+    EXPECT(nr_cold_reads > 0 && nr_promoted > 0);
     EXPECT(nr_refused[0] > 0 && nr_refused[1] > nr_refused[0]);
 }
 

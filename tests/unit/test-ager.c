@@ -24,7 +24,7 @@ START_TEST(an_age_stands_for_four_times_as_long_as_the_one_before)
     static const uint64_t minutes[] = {0, 0, 1, 5, 21, 85, 341, 1365};
 
     for (unsigned age = 0; age <= ZR_SLOT_AGE_MAX; age++) {
-        ck_assert_uint_eq(zr_ager_least_s(age), minutes[age] * 60);
+        ck_assert_uint_eq(zr_ager_least_walks(age), minutes[age]);
     }
 }
 END_TEST
@@ -40,7 +40,7 @@ START_TEST(a_page_is_as_old_as_the_walks_that_it_went_through)
         write_both(slot * PAGE_BYTES, PAGE_BYTES, CONTENT_MIXED);
         write_both(slot * PAGE_BYTES, PAGE_BYTES, CONTENT_TEXT);
         for (unsigned nr_walks = 0; nr_walks < 400; nr_walks++) {
-            uint64_t claimed = zr_ager_least_s(age_of(slot)) / 60;
+            uint64_t claimed = zr_ager_least_walks(age_of(slot));
 
             if (nr_walks > 0 ? claimed > nr_walks - 1 : claimed > 0) {
                 ck_abort_msg("%u walks: claims to be %u minutes old", nr_walks, (unsigned)claimed);

@@ -73,7 +73,8 @@ static void fill_and_note_kind(void)
 
     fill();
     cold = cds_list_first_entry(&server.pool.cold, struct zr_span, node);
-    *zr_pool_kind_of(&server.pool, zr_pool_span_index(&server.pool, cold)) = zr_kind_of(128, 0);
+    *zr_pool_kind_of(&server.pool, zr_pool_span_index(&server.pool, cold)) =
+        128 / ZR_KIND_UNIT_BYTES;
 }
 
 static void fill_and_hand_over(void)
@@ -608,7 +609,7 @@ START_TEST(without_checksum_and_with_one)
     store_restart();
     store_write(150, 100, CONTENT_TEXT);
     store_compare(false);
-    ck_assert_uint_eq(server.store.header.features, ZR_FEATURE_UNCHECKED);
+    ck_assert_uint_eq(server.store.header.features, ZR_FEATURE_UNCHECKED | ZR_FEATURE_GROUPS);
     store_stop();
 }
 END_TEST

@@ -255,9 +255,73 @@ START_TEST(the_coldest_page_tells_the_age)
         write_to(&server.devices[0], 0, 2, CONTENT_RANDOM);
         write_to(&server.devices[1], 1, 1, CONTENT_RANDOM);
     }
-    ck_assert_uint_eq(get_stats().total.coldest_age_s, zr_ager_least_s(3));
+    ck_assert_uint_eq(get_stats().total.coldest_age_s, zr_ager_least_walks(3) * 60);
     zr_device_zero(&server.devices[1], PAGE_BYTES, 0);
     ck_assert_uint_eq(get_stats().total.coldest_age_s, 0);
+    zr_server_fini(&server);
+}
+END_TEST
+
+// Text becomes cold, random bytes do not.  Of what is cold, 8 pages are read twice.
+START_TEST(cold_pages_are_counted_where_they_are)
+{
+    static unsigned char pages[8 * PAGE_BYTES];
+    uint64_t slot = 0, nr_stored = 0, before_bytes;
+    struct zr_server_stats stats;
+
+    start_two();
+    write_to(&server.devices[1], 0, 40, CONTENT_TEXT);
+    write_to(&server.devices[1], 40, 5, CONTENT_RANDOM);
+    before_bytes = get_stats().total.compr_data_size;
+    while (slot < 45) {
+        zr_demoter_demote(&server.demoter, &server.devices[1], &slot, 0, &nr_stored);
+    }
+    zr_deferred_free_drain(server.deferred);
+    ck_assert_int_eq(zr_server_get_all_stats(&server, &stats), 0);
+    ck_assert_uint_eq(stats.devices[0].cold_pages, 0);
+    ck_assert_uint_eq(stats.devices[1].cold_pages, 40);
+    ck_assert_uint_eq(stats.total.cold_pages, 40);
+    ck_assert_uint_eq(stats.cold_demoted_pages, 40);
+    ck_assert_uint_eq(stats.cold_groups, 3);
+    ck_assert_uint_eq(stats.total.huge_pages, 5);
+    ck_assert_uint_gt(stats.total.cold_data_size, 0);
+    ck_assert_uint_eq(stats.total.cold_data_size, stats.devices[1].cold_data_size);
+    ck_assert_uint_eq(stats.total.compr_data_size, before_bytes - stats.cold_saved_bytes);
+    free(stats.devices);
+
+    ck_assert_int_eq(zr_device_read(&server.devices[1], pages, sizeof pages, 0), 0);
+    ck_assert_int_eq(zr_device_read(&server.devices[1], pages, sizeof pages, 0), 0);
+    stats = get_stats();
+    ck_assert_uint_eq(stats.total.cold_reads, 16);
+    ck_assert_uint_eq(stats.total.cold_promoted, 8);
+    ck_assert_uint_eq(stats.total.cold_pages, 40 - 8);
+    ck_assert_uint_eq(stats.cold_cache_hits, 15);
+    ck_assert_uint_eq(stats.cold_cache_misses, 1);
+
+    // A server that only cleans what an earlier one made may lose by it.
+    atomic_store(&server.demoter.saved_bytes, UINT64_MAX);
+    ck_assert_uint_eq(get_stats().cold_saved_bytes, 0);
+    zr_server_fini(&server);
+}
+END_TEST
+
+// Also those of a request that has taken as many pages out of their groups as it may.
+START_TEST(each_read_of_a_cold_page_is_counted)
+{
+    static unsigned char pages[32 * PAGE_BYTES];
+    uint64_t slot = 0, nr_stored = 0;
+
+    start(GiB, 64 * MiB);
+    write_pages(0, 32, CONTENT_TEXT);
+    while (slot < 32) {
+        zr_demoter_demote(&server.demoter, &server.devices[0], &slot, 0, &nr_stored);
+    }
+    ck_assert_uint_eq(get_stats().total.cold_pages, 32);
+    ck_assert_int_eq(zr_device_read(&server.devices[0], pages, sizeof pages, 0), 0);
+    ck_assert_uint_eq(get_stats().total.cold_reads, 32);
+    ck_assert_int_eq(zr_device_read(&server.devices[0], pages, sizeof pages, 0), 0);
+    ck_assert_uint_eq(get_stats().total.cold_reads, 64);
+    ck_assert_uint_eq(get_stats().total.cold_promoted, 16);
     zr_server_fini(&server);
 }
 END_TEST
@@ -583,7 +647,8 @@ UNIT_MAIN("server", a_new_server_stores_nothing, each_kind_of_page_is_counted_as
           each_export_is_printed_with_its_name_numbers_and_limit,
           the_printed_text_is_one_json_object, a_document_without_memory_is_enomem,
           a_document_is_found_by_its_exact_name, what_is_stored_is_counted_by_its_length,
-          the_coldest_page_tells_the_age, requests_are_counted_where_the_server_says,
+          the_coldest_page_tells_the_age, cold_pages_are_counted_where_they_are,
+          each_read_of_a_cold_page_is_counted, requests_are_counted_where_the_server_says,
           an_init_that_fails_at_any_step_leaves_nothing_behind,
           a_device_table_or_batch_without_memory_leaves_nothing_behind,
           a_limit_too_small_to_start_with_is_enospc,

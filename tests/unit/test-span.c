@@ -29,7 +29,7 @@ START_TEST(a_new_span_is_empty_and_knows_its_class)
     uint32_t class_nr;
 
     zr_size_classes_init(&classes);
-    for (class_nr = 0; class_nr < classes.nr_classes; class_nr++) {
+    for (class_nr = 0; class_nr <= zr_size_class_chunk(&classes); class_nr++) {
         start_span(classes.object_bytes[class_nr]);
         zr_span_init(&span, (uint8_t)class_nr, classes.object_bytes[class_nr]);
         ck_assert(zr_span_is_valid(&span));
@@ -48,7 +48,7 @@ START_TEST(objects_are_taken_from_the_lowest_up_until_the_span_is_full)
     uint32_t class_nr, index;
 
     zr_size_classes_init(&classes);
-    for (class_nr = 0; class_nr < classes.nr_classes; class_nr++) {
+    for (class_nr = 0; class_nr <= zr_size_class_chunk(&classes); class_nr++) {
         start_span(classes.object_bytes[class_nr]);
         for (index = 0; index < span.capacity; index++) {
             ck_assert(!zr_span_is_full(&span));
