@@ -154,7 +154,7 @@ static void start_readers(uint64_t bytes)
 }
 
 // A guest that wakes up: nothing is cached, nothing is warm.
-static void read_after_pauses(const uint32_t *groups)
+static void read_after_pauses(const uint32_t *groups, unsigned nr)
 {
     static const char *const work = "read of a page at random after 2 s without, over a socket";
     struct bench_rng rng = {1};
@@ -163,15 +163,15 @@ static void read_after_pauses(const uint32_t *groups)
     for (i = 0; i < NR_READERS; i++) {
         bench_samples_clear(&readers[i].alone);
     }
-    for (k = 0; k < NR_PAUSES; k++) {
+    for (k = 0; k < nr; k++) {
         uint64_t page = groups[k] * (uint64_t)GROUP_PAGES + bench_random_below(&rng, GROUP_PAGES);
 
-        bench_progress("reads after pauses, %u of %u", k + 1, NR_PAUSES);
+        bench_progress("reads after pauses, %u of %u", k + 1, nr);
         bench_sleep_until_ns(bench_now_ns() + 2 * SECOND_NS);
         for (i = 0; i < NR_READERS; i++) {
-            const struct reader *reader = &readers[(i + k) % NR_READERS];
+            struct reader *reader = &readers[(i + k) % NR_READERS];
 
-            timed_read(reader, page, &readers[(i + k) % NR_READERS].alone, true);
+            timed_read(reader, page, &reader->alone, true);
         }
     }
     bench_begin_round();
@@ -220,7 +220,8 @@ static void bench_reads(void)
             add_reads();
         }
     }
-    read_after_pauses(groups + round * nr_in_round);
+    read_after_pauses(groups + round * nr_in_round,
+                      nr_in_round < NR_PAUSES ? nr_in_round : NR_PAUSES);
     stop_readers();
     free(groups);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 #include "fault.h"
-#include "fault.h"
 #include "unit.h"
 
 #include "allocator/log.h"
