@@ -109,14 +109,16 @@ static bool try_claim_object(struct zr_span *span, uint32_t start, uint32_t leng
     return true;
 }
 
+// A length that was damaged tells what is lost in the span wrong, and must not cost its other pages.
 static bool try_claim_share(struct zr_span *span, uint32_t start, uint32_t length)
 {
+    uint32_t left_bytes = ZR_SPAN_BYTES - zr_span_live_bytes(span);
+
     if ((zr_span_pages(start, start + 1) & ~zr_span_backed(span)) != 0 ||
-        zr_span_live_bytes(span) + length > ZR_SPAN_BYTES ||
         zr_span_nr_used(span) == span->capacity) {
         return false;
     }
-    zr_span_add_owners(span, 1, length);
+    zr_span_add_owners(span, 1, length < left_bytes ? length : left_bytes);
     return true;
 }
 

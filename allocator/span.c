@@ -119,8 +119,7 @@ bool zr_span_is_valid(const struct zr_span *span)
     uint32_t index;
 
     if (zr_span_is_log(span)) {
-        return zr_span_is_empty(span) == (zr_span_live_bytes(span) == 0) &&
-               zr_span_live_bytes(span) <= zr_span_fill_bytes(span);
+        return zr_span_live_bytes(span) <= (zr_span_is_empty(span) ? 0 : zr_span_fill_bytes(span));
     }
     // Pages object by object: below the highest one may be some that a taker failed to back.
     for (index = 0; index < ZR_SPAN_WORDS * 64; index++) {
