@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#define ZSTD_STATIC_LINKING_ONLY // for ZSTD_d_stableOutBuffer: a zstd without it refuses it, and
+                                 // copies
 #include <zstd.h>
 
 #define ENTRIES_PER_CPU 2
@@ -18,6 +20,8 @@
 // That keep their memory: who reads after a while takes the first of those that are empty, and 16
 // page faults would take longer than zstd.
 #define NR_KEPT 1
+
+#define HEADER_BYTES 6 // of a zstd frame that does not tell its length
 
 // Pages of a guest are in no core dump, as in the arena.
 static unsigned char *map_pages(void)
@@ -33,6 +37,24 @@ static unsigned char *map_pages(void)
         return NULL;
     }
     return pages;
+}
+
+// A decompressor, with all that it will ever allocate: for a window as all groups have it.
+static ZSTD_DCtx *make_decompressor(void)
+{
+    static const unsigned char frame_header[HEADER_BYTES] = {0x28, 0xb5, 0x2f, 0xfd, 0, 6 << 3};
+    ZSTD_inBuffer in = {frame_header, sizeof frame_header, 0};
+    ZSTD_outBuffer out = {NULL, 0, 0};
+    ZSTD_DCtx *decompressor = ZSTD_createDCtx();
+
+    if (decompressor) {
+        ZSTD_DCtx_setParameter(decompressor, ZSTD_d_stableOutBuffer, 1);
+        if (ZSTD_isError(ZSTD_decompressStream(decompressor, &out, &in))) {
+            ZSTD_freeDCtx(decompressor);
+            return NULL;
+        }
+    }
+    return decompressor;
 }
 
 int zr_group_cache_init(struct zr_group_cache *cache)
@@ -51,7 +73,7 @@ int zr_group_cache_init(struct zr_group_cache *cache)
 
         *entry = (struct zr_group_entry){
             .pages = map_pages(),
-            .decompressor = ZSTD_createDCtx(),
+            .decompressor = make_decompressor(),
         };
         pthread_mutex_init(&entry->busy, NULL);
         if (!entry->pages || !entry->decompressor) {
@@ -134,20 +156,17 @@ static struct zr_group_entry *take_oldest(struct zr_group_cache *cache)
     return oldest;
 }
 
-// 0 or -EIO.
-static int fill(struct zr_group_entry *entry, const struct zr_group *group, size_t max_bytes)
+// Takes the group on, with nothing decompressed yet.  0 or -EIO.
+static int begin(struct zr_group_entry *entry, const struct zr_group *group, size_t max_bytes)
 {
-    size_t bytes;
-
     atomic_store_explicit(&entry->id, 0, memory_order_relaxed);
     if (!zr_group_is_sound(group, max_bytes)) {
         return -EIO;
     }
-    bytes = ZSTD_decompressDCtx(entry->decompressor, entry->pages, ZR_GROUP_RAW_BYTES,
-                                zr_group_frame(group), zr_group_frame_bytes(group));
-    if (bytes != group->nr_members * (size_t)ZR_PAGE_BYTES) {
-        return -EIO;
-    }
+    ZSTD_DCtx_reset(entry->decompressor, ZSTD_reset_session_only);
+    entry->pages_bytes = 0;
+    entry->frame_bytes = 0;
+    entry->next_bytes = HEADER_BYTES;
     entry->checksum = group->checksum;
     entry->device_seed = group->device_seed;
     entry->leaf = group->leaf;
@@ -155,6 +174,31 @@ static int fill(struct zr_group_entry *entry, const struct zr_group *group, size
     memcpy(entry->slots, group->slots, group->nr_members * sizeof group->slots[0]);
     atomic_store_explicit(&entry->id, group->id, memory_order_relaxed);
     return 0;
+}
+
+// Decompresses block by block until there are so many bytes.  0 or -EIO.
+static int decompress(struct zr_group_entry *entry, const struct zr_group *group, size_t max_bytes,
+                      size_t wanted_bytes)
+{
+    ZSTD_inBuffer in = {zr_group_frame(group), 0, entry->frame_bytes};
+    ZSTD_outBuffer out = {entry->pages, entry->nr_members * (size_t)ZR_PAGE_BYTES,
+                          entry->pages_bytes};
+
+    // It was looked at when the entry took it on, but who goes on later reads it anew.
+    if (in.pos > 0 && !zr_group_is_sound(group, max_bytes)) {
+        return -EIO;
+    }
+    while (out.pos < wanted_bytes && entry->next_bytes > 0 &&
+           entry->next_bytes <= zr_group_frame_bytes(group) - in.pos) {
+        in.size = in.pos + entry->next_bytes;
+        entry->next_bytes = ZSTD_decompressStream(entry->decompressor, &out, &in);
+        if (ZSTD_isError(entry->next_bytes)) {
+            entry->next_bytes = 0;
+        }
+    }
+    entry->frame_bytes = in.pos;
+    entry->pages_bytes = out.pos;
+    return out.pos < wanted_bytes ? -EIO : 0;
 }
 
 static unsigned index_of(const uint16_t *slots, unsigned nr, uint64_t slot)
@@ -166,19 +210,24 @@ static unsigned index_of(const uint16_t *slots, unsigned nr, uint64_t slot)
     return i;
 }
 
-// What is copied out, the entry says, and not the group: that was checked when the entry was
-// filled.
-static int copy_page(const struct zr_group_entry *entry, uint32_t device_seed, uint64_t slot,
-                     void *page)
+// Which page that is, the entry says, and not the group, which was sound when the entry took it on.
+static int copy_page(struct zr_group_entry *entry, const struct zr_group *group, size_t max_bytes,
+                     uint32_t device_seed, uint64_t slot, void *page)
 {
     size_t i = index_of(entry->slots, entry->nr_members, slot);
+    int rc = 0;
 
     if (entry->device_seed != device_seed || entry->leaf != slot / ZR_LEAF_SLOTS ||
         i == entry->nr_members) {
         return -EIO;
     }
-    memcpy(page, entry->pages + i * ZR_PAGE_BYTES, ZR_PAGE_BYTES);
-    return 0;
+    if (entry->pages_bytes < (i + 1) * ZR_PAGE_BYTES) {
+        rc = decompress(entry, group, max_bytes, (i + 1) * ZR_PAGE_BYTES);
+    }
+    if (rc == 0) {
+        memcpy(page, entry->pages + i * ZR_PAGE_BYTES, ZR_PAGE_BYTES);
+    }
+    return rc;
 }
 
 int zr_group_cache_read(struct zr_group_cache *cache, const struct zr_group *group,
@@ -194,10 +243,10 @@ int zr_group_cache_read(struct zr_group_cache *cache, const struct zr_group *gro
     atomic_fetch_add_explicit(entry ? &cache->nr_hits : &cache->nr_misses, 1, memory_order_relaxed);
     if (!entry) {
         entry = take_oldest(cache);
-        rc = fill(entry, group, max_bytes);
+        rc = begin(entry, group, max_bytes);
     }
     if (rc == 0) {
-        rc = copy_page(entry, device_seed, slot, page);
+        rc = copy_page(entry, group, max_bytes, device_seed, slot, page);
     }
     atomic_store_explicit(&entry->used_ns, zr_worker_now_ns(), memory_order_relaxed);
     pthread_mutex_unlock(&entry->busy);

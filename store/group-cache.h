@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright the zramswap authors
 //
-// Group cache: reads pages of groups.  Decompressing a group brings 16 pages, and a program that
-// wakes up wants the neighbours of the first one that it reads, so the last few are kept.
+// Group cache: reads pages of groups.  Decompressing a group brings 16 pages, or its first block 8,
+// and a program that wakes up wants the neighbours of the first one that it reads, so the last few
+// are kept.
 //
 // A cached group is known by its id, read from the group itself inside the read-side section in
 // which its word was loaded: it is never out of date, and nobody needs to be told of a free.
@@ -32,6 +33,9 @@ struct zr_group_entry {
     unsigned nr_members;
     uint16_t slots[ZR_GROUP_PAGES];
     unsigned char *pages; // ZR_GROUP_RAW_BYTES
+    size_t pages_bytes;   // that are decompressed so far,
+    size_t frame_bytes;   // of so much of the frame
+    size_t next_bytes;    // of it that zstd wants next; 0: it is at its end, or has failed
     struct ZSTD_DCtx_s *decompressor;
 } __attribute__((aligned(64)));
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#define ZSTD_STATIC_LINKING_ONLY // for ZSTD_c_useRowMatchFinder: a zstd without it refuses it
+#define ZSTD_STATIC_LINKING_ONLY // for the last three parameters: a zstd without them refuses them
 #include <zstd.h>
 
 _Static_assert(offsetof(struct zr_group, read) == 4 && offsetof(struct zr_group, bytes) == 8 &&
@@ -34,15 +34,28 @@ static const struct {
     {ZSTD_c_contentSizeFlag, 0},
     {ZSTD_c_checksumFlag, 0},
     {ZSTD_c_useRowMatchFinder, ZSTD_ps_disable},
+    {ZSTD_c_stableInBuffer, 1}, // no copies
+    {ZSTD_c_stableOutBuffer, 1},
 };
 
+// In two blocks, half of the pages each: for a page of the first one the second is not
+// decompressed.  The length of all is not known to zstd when it begins, so the window that the
+// frame asks for is always the same.
 static size_t compress(struct zr_group_maker *maker, unsigned nr)
 {
     struct zr_group *group = maker->group;
+    ZSTD_inBuffer in = {maker->pages, (nr + 1) / 2 * (size_t)ZR_PAGE_BYTES, 0};
+    ZSTD_outBuffer out = {&group->slots[nr], maker->max_frame_bytes, 0};
+    size_t left;
 
     group->nr_members = (uint16_t)nr;
-    return ZSTD_compress2(maker->compressor, (unsigned char *)&group->slots[nr],
-                          maker->max_frame_bytes, maker->pages, nr * (size_t)ZR_PAGE_BYTES);
+    ZSTD_CCtx_reset(maker->compressor, ZSTD_reset_session_only);
+    left = ZSTD_compressStream2(maker->compressor, &out, &in, ZSTD_e_flush);
+    if (left == 0) {
+        in.size = nr * (size_t)ZR_PAGE_BYTES;
+        left = ZSTD_compressStream2(maker->compressor, &out, &in, ZSTD_e_end);
+    }
+    return left == 0 ? out.pos : left; // there is room for the worst case
 }
 
 int zr_group_maker_init(struct zr_group_maker *maker)
@@ -95,7 +108,7 @@ uint32_t zr_group_make(struct zr_group_maker *maker, uint32_t device_seed, uint3
                        const uint16_t *slots, unsigned nr)
 {
     struct zr_group *group = maker->group;
-    size_t frame_bytes = compress(maker, nr); // there is room for the worst case
+    size_t frame_bytes = compress(maker, nr);
 
     if (ZSTD_isError(frame_bytes)) {
         return UINT32_MAX;

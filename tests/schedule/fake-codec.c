@@ -96,12 +96,26 @@ const struct zr_codec_ops zs_codec_ops = {
 };
 const struct zr_codec_ops zr_codec_lz4, zr_codec_zstd;
 
-// ---- In place of zstd's, of groups: the blocks of all pages, then as much more as their lengths
-// say
+// ---- In place of zstd's, of groups: a frame is its header and blocks, a block the blocks of the
+// pages that came with one call, then as much more as their lengths say
+
+#define FRAME_HEADER_BYTES 6 // what is asked for first
+
+struct ZSTD_CCtx_s {
+    bool has_begun;
+};
+
+struct ZSTD_DCtx_s {
+    enum { AT_FRAME, AT_BLOCK, IN_BLOCK } at;
+    struct block {
+        uint32_t nr_words, bytes;
+        bool is_last;
+    } block;
+};
 
 ZSTD_CCtx *ZSTD_createCCtx(void)
 {
-    return malloc(1);
+    return calloc(1, sizeof(ZSTD_CCtx));
 }
 
 size_t ZSTD_freeCCtx(ZSTD_CCtx *compressor)
@@ -110,14 +124,10 @@ size_t ZSTD_freeCCtx(ZSTD_CCtx *compressor)
     return 0;
 }
 
-ZSTD_DCtx *ZSTD_createDCtx(void)
+size_t ZSTD_CCtx_reset(ZSTD_CCtx *compressor, ZSTD_ResetDirective what)
 {
-    return malloc(1);
-}
-
-size_t ZSTD_freeDCtx(ZSTD_DCtx *decompressor)
-{
-    free(decompressor);
+    (void)what;
+    compressor->has_begun = false;
     return 0;
 }
 
@@ -127,9 +137,33 @@ size_t ZSTD_CCtx_setParameter(ZSTD_CCtx *compressor, ZSTD_cParameter parameter, 
     return 0;
 }
 
+ZSTD_DCtx *ZSTD_createDCtx(void)
+{
+    return calloc(1, sizeof(ZSTD_DCtx));
+}
+
+size_t ZSTD_freeDCtx(ZSTD_DCtx *decompressor)
+{
+    free(decompressor);
+    return 0;
+}
+
+size_t ZSTD_DCtx_reset(ZSTD_DCtx *decompressor, ZSTD_ResetDirective what)
+{
+    (void)what;
+    decompressor->at = AT_FRAME;
+    return 0;
+}
+
+size_t ZSTD_DCtx_setParameter(ZSTD_DCtx *decompressor, ZSTD_dParameter parameter, int value)
+{
+    (void)decompressor, (void)parameter, (void)value;
+    return 0;
+}
+
 size_t ZSTD_compressBound(size_t bytes)
 {
-    return sizeof(uint64_t) + 2 * bytes;
+    return FRAME_HEADER_BYTES + 2 * (sizeof(struct block) + bytes);
 }
 
 unsigned ZSTD_isError(size_t code)
@@ -137,46 +171,68 @@ unsigned ZSTD_isError(size_t code)
     return code == SIZE_MAX;
 }
 
-size_t ZSTD_compress2(ZSTD_CCtx *compressor, void *frame, size_t max_bytes, const void *pages,
-                      size_t bytes)
+size_t ZSTD_compressStream2(ZSTD_CCtx *compressor, ZSTD_outBuffer *out, ZSTD_inBuffer *in,
+                            ZSTD_EndDirective end)
 {
-    const uint64_t nr_blocks = bytes / ZS_BLOCK_BYTES;
-    size_t at = sizeof nr_blocks, i, full_bytes = 0;
-    uint32_t block;
+    struct block block = {.nr_words = (uint32_t)((in->size - in->pos) / ZS_BLOCK_BYTES),
+                          .is_last = end == ZSTD_e_end};
+    unsigned char *header, *words;
+    uint32_t word, full_bytes = 0, i;
 
-    (void)compressor;
-    zs_step_fine("compress a group");
-    memcpy(frame, &nr_blocks, sizeof nr_blocks);
-    for (i = 0; i < nr_blocks; i++, at += sizeof block) {
-        memcpy(&block, (const char *)pages + i * ZS_BLOCK_BYTES, sizeof block);
-        memcpy((char *)frame + at, &block, sizeof block);
-        full_bytes += i % ZS_BLOCKS == 0 ? length_of(block) * 5 / 8 : 0;
+    zs_step_fine("compress a part of a group");
+    if (!compressor->has_begun) {
+        memset((char *)out->dst + out->pos, 0, FRAME_HEADER_BYTES);
+        out->pos += FRAME_HEADER_BYTES;
     }
-    if (full_bytes > at && full_bytes <= max_bytes) {
-        memset((char *)frame + at, 0x5a, full_bytes - at);
-        at = full_bytes;
+    compressor->has_begun = !block.is_last;
+    header = (unsigned char *)out->dst + out->pos;
+    words = header + sizeof block;
+    for (i = 0; i < block.nr_words; i++, in->pos += ZS_BLOCK_BYTES) {
+        memcpy(&word, (const char *)in->src + in->pos, sizeof word);
+        memcpy(words + i * sizeof word, &word, sizeof word);
+        full_bytes += i % ZS_BLOCKS == 0 ? length_of(word) * 5 / 8 : 0;
     }
-    return at;
+    block.bytes = block.nr_words * (uint32_t)sizeof word;
+    if (full_bytes > block.bytes && full_bytes <= out->size - out->pos - sizeof block) {
+        memset(words + block.bytes, 0x5a, full_bytes - block.bytes);
+        block.bytes = full_bytes;
+    }
+    memcpy(header, &block, sizeof block);
+    out->pos += sizeof block + block.bytes;
+    return 0;
 }
 
-size_t ZSTD_decompressDCtx(ZSTD_DCtx *decompressor, void *pages, size_t max_bytes,
-                           const void *frame, size_t bytes)
+// It is given exactly what it asked for.
+size_t ZSTD_decompressStream(ZSTD_DCtx *decompressor, ZSTD_outBuffer *out, ZSTD_inBuffer *in)
 {
-    uint64_t nr_blocks, i;
-    uint32_t block;
+    struct block *block = &decompressor->block;
+    const char *from = (const char *)in->src + in->pos;
+    uint32_t word, i;
 
-    (void)decompressor;
-    zs_step_fine("decompress a group");
-    memcpy(&nr_blocks, frame, sizeof nr_blocks);
-    if (nr_blocks > max_bytes / ZS_BLOCK_BYTES ||
-        sizeof nr_blocks + nr_blocks * sizeof block > bytes) {
-        return SIZE_MAX;
+    zs_step_fine("decompress a part of a group");
+    switch (decompressor->at) {
+    case AT_FRAME:
+        decompressor->at = AT_BLOCK;
+        in->pos = in->size;
+        return sizeof *block;
+    case AT_BLOCK:
+        memcpy(block, from, sizeof *block);
+        decompressor->at = IN_BLOCK;
+        in->pos = in->size;
+        return block->bytes;
+    default:
+        if (block->nr_words > (out->size - out->pos) / ZS_BLOCK_BYTES ||
+            block->nr_words * sizeof word > in->size - in->pos) {
+            return SIZE_MAX;
+        }
+        for (i = 0; i < block->nr_words; i++, out->pos += ZS_BLOCK_BYTES) {
+            memcpy(&word, from + i * sizeof word, sizeof word);
+            zs_fill_block((char *)out->dst + out->pos, word);
+        }
+        decompressor->at = AT_BLOCK;
+        in->pos = in->size;
+        return block->is_last ? 0 : sizeof *block;
     }
-    for (i = 0; i < nr_blocks; i++) {
-        memcpy(&block, (const char *)frame + sizeof nr_blocks + i * sizeof block, sizeof block);
-        zs_fill_block((char *)pages + i * ZS_BLOCK_BYTES, block);
-    }
-    return nr_blocks * ZS_BLOCK_BYTES;
 }
 
 // In place of ISA-L's.

@@ -86,6 +86,70 @@ START_TEST(neighbours_of_a_page_that_was_read_are_hits)
 }
 END_TEST
 
+// The entry that has the first group.
+static const struct zr_group_entry *entry_of_first(void)
+{
+    unsigned i;
+
+    for (i = 0; i < cache.nr_entries && cache.entries[i].id != groups[0]->id; i++) {
+    }
+    ck_assert_uint_lt(i, cache.nr_entries);
+    return &cache.entries[i];
+}
+
+#define HALF_BYTES ((size_t)ZR_GROUP_PAGES / 2 * PAGE_BYTES)
+
+START_TEST(a_page_of_the_first_half_does_not_wait_for_the_second)
+{
+    start(2);
+    for (unsigned slot = ZR_GROUP_PAGES / 2; slot-- > 0;) {
+        ck_assert(reads(0, slot));
+        ck_assert_uint_eq(entry_of_first()->pages_bytes, HALF_BYTES);
+    }
+    ck_assert(reads(1, ZR_GROUP_PAGES - 1)); // another one, meanwhile
+    ck_assert(reads(0, ZR_GROUP_PAGES / 2));
+    ck_assert_uint_eq(entry_of_first()->pages_bytes, ZR_GROUP_RAW_BYTES);
+    ck_assert_uint_eq(cache.nr_misses, 2);
+    end(2);
+}
+END_TEST
+
+START_TEST(damage_after_the_first_half_was_read_is_eio_and_does_not_spread)
+{
+    start(1);
+    for (size_t i = 0; i < groups[0]->bytes; i += 7) {
+        unsigned char *byte = (unsigned char *)groups[0] + i, page[PAGE_BYTES];
+        bool is_known_by_it = i < sizeof groups[0]->checksum ||
+                              i - offsetof(struct zr_group, id) < sizeof groups[0]->id;
+
+        ck_assert(reads(0, 1));
+        *byte ^= 0x40;
+        if (i - offsetof(struct zr_group, read) < 4) { // no part of what it is
+            ck_assert(reads(0, ZR_GROUP_PAGES - 1));
+        } else if (zr_group_cache_read(&cache, groups[0], MAX_GROUP_BYTES, SEED, ZR_GROUP_PAGES - 1,
+                                       page) != -EIO ||
+                   (!is_known_by_it && !reads(0, 0))) {
+            ck_abort_msg("byte %zu of %u", i, groups[0]->bytes);
+        }
+        *byte ^= 0x40;
+        ck_assert(reads(0, ZR_GROUP_PAGES - 1)); // it goes on where it was
+        zr_group_cache_expire(&cache, UINT64_MAX);
+    }
+    end(1);
+}
+END_TEST
+
+// With what one group left behind, another one is read.
+START_TEST(a_group_that_was_read_in_part_leaves_nothing_to_the_next_one)
+{
+    start(NR_GROUPS);
+    for (unsigned i = 0; i < 20 * NR_GROUPS; i++) {
+        ck_assert(reads(i % NR_GROUPS, (unsigned)random_below(ZR_GROUP_PAGES)));
+    }
+    end(NR_GROUPS);
+}
+END_TEST
+
 START_TEST(the_last_few_groups_are_kept_and_the_one_unused_for_longest_goes)
 {
     unsigned nr;
@@ -227,7 +291,11 @@ START_TEST(what_was_decompressed_in_vain_is_wiped_too)
     start(1);
     make_damaged();
     ck_assert(zr_group_is_sound(groups[0], MAX_GROUP_BYTES));
-    ck_assert_int_eq(zr_group_cache_read(&cache, groups[0], MAX_GROUP_BYTES, SEED, 0, page), -EIO);
+    ck_assert(reads(0, ZR_GROUP_PAGES - 2));
+    ck_assert_int_eq(
+        zr_group_cache_read(&cache, groups[0], MAX_GROUP_BYTES, SEED, ZR_GROUP_PAGES - 1, page),
+        -EIO);
+    ck_assert(reads(0, 0));
     for (unsigned i = 0; i < cache.nr_entries; i++) {
         nr_dirty += !is_wiped(&cache.entries[i]);
     }
@@ -354,6 +422,9 @@ START_TEST(threads_read_right_beside_each_other_and_beside_the_wiping)
 END_TEST
 
 UNIT_MAIN("group-cache", neighbours_of_a_page_that_was_read_are_hits,
+          a_page_of_the_first_half_does_not_wait_for_the_second,
+          damage_after_the_first_half_was_read_is_eio_and_does_not_spread,
+          a_group_that_was_read_in_part_leaves_nothing_to_the_next_one,
           the_last_few_groups_are_kept_and_the_one_unused_for_longest_goes,
           another_group_in_the_same_place_is_another_group,
           a_page_of_the_same_group_that_is_not_there_does_not_evict_it,

@@ -431,16 +431,18 @@ START_TEST(an_init_that_fails_at_any_step_leaves_nothing_behind)
 }
 END_TEST
 
-// Who makes groups is short of memory, and who reads them waits for it.  (zstd gives memory that it
-// did not need for long back, and takes it again: after 128 groups, if some are of few pages.)
+// Who makes groups is short of memory, and who reads them waits for it.  zstd gives back what it did
+// not need for 128 frames, and takes it again; all groups need the same.
 START_TEST(no_call_but_init_allocates)
 {
     unsigned char page[PAGE_BYTES];
     unsigned nr_calls = 0;
 
     start();
-    for (int i = 0; i < 200; i++) {
-        unsigned nr = i < 50 ? 1 + (unsigned)random_below(ZR_GROUP_PAGES) : ZR_GROUP_PAGES;
+    for (int i = 0; i < 600; i++) {
+        unsigned nr = i < 200   ? 1 + (unsigned)random_below(ZR_GROUP_PAGES)
+                      : i < 400 ? 1
+                                : ZR_GROUP_PAGES;
 
         choose_slots(nr);
         make(nr, (enum content)(i % (NR_CONTENTS + 1)));
