@@ -109,7 +109,8 @@ static bool try_claim_object(struct zr_span *span, uint32_t start, uint32_t leng
     return true;
 }
 
-// A length that was damaged tells what is lost in the span wrong, and must not cost its other pages.
+// A length that was damaged tells what is lost in the span wrong, and must not cost its other
+// pages.
 static bool try_claim_share(struct zr_span *span, uint32_t start, uint32_t length)
 {
     uint32_t left_bytes = ZR_SPAN_BYTES - zr_span_live_bytes(span);

@@ -120,8 +120,13 @@ static void choose_by_name(struct estimate *estimate, const char *argument)
     const struct zr_codec_ops *ops = zr_codec_find(name);
     int level;
 
+    bool is_cold = strcmp(name, COLD) == 0;
+
     free(name);
-    if (strcmp(argument, COLD) == 0) {
+    if (is_cold && level_text) {
+        zr_die_of_misuse("--codec %s: %s has no levels", argument, COLD);
+    }
+    if (is_cold) {
         choose_cold(estimate);
         return;
     }

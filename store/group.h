@@ -5,7 +5,7 @@
 // a log (allocator/log.h) with a page for each owner:
 //
 //     struct zr_group | members: their slots in the leaf, 2 bytes each | one zstd frame of the
-//     pages
+//     pages, a block for each half
 //
 // Neighbours resemble each other: of real pages, zstd saves a fifth more in groups of 16 than one
 // by one.  The pages of a group are found by their slot words alone; the group says which they are,

@@ -238,6 +238,21 @@ START_TEST(off_means_that_what_is_cold_already_is_cleaned)
 }
 END_TEST
 
+START_TEST(walks_that_follow_at_once_leave_time_to_clean)
+{
+    start_server(ZR_COLD_FIXED, 1);
+    server.cold.interval_s = 0;
+    ck_assert_int_eq(zr_server_start(&server), 0);
+    ck_assert(unit_await(are_nearly_all_cold, NULL));
+    for (uint64_t slot = 0; slot < DEVICE_PAGES; slot += 2) {
+        zero_both(slot * PAGE_BYTES, PAGE_BYTES);
+    }
+    ck_assert(unit_await(has_cleaned, NULL));
+    compare_both();
+    end_device();
+}
+END_TEST
+
 START_TEST(auto_makes_cold_what_is_older_than_five_minutes_at_its_first_walk)
 {
     start_server(ZR_COLD_AUTO, 0);
@@ -278,5 +293,6 @@ UNIT_MAIN("cold", too_many_reads_make_cold_pages_older_at_once,
           after_the_seconds_pages_become_cold_by_themselves_and_spans_are_cleaned,
           off_means_nothing_becomes_cold_but_what_is_cached_is_wiped,
           off_means_that_what_is_cold_already_is_cleaned,
+          walks_that_follow_at_once_leave_time_to_clean,
           auto_makes_cold_what_is_older_than_five_minutes_at_its_first_walk,
           a_stop_in_the_middle_leaves_every_byte_and_the_compactor_free_to_work)

@@ -431,8 +431,8 @@ START_TEST(an_init_that_fails_at_any_step_leaves_nothing_behind)
 }
 END_TEST
 
-// Who makes groups is short of memory, and who reads them waits for it.  zstd gives back what it did
-// not need for 128 frames, and takes it again; all groups need the same.
+// Who makes groups is short of memory, and who reads them waits for it.  zstd gives back what it
+// did not need for 128 frames, and takes it again; all groups need the same.
 START_TEST(no_call_but_init_allocates)
 {
     unsigned char page[PAGE_BYTES];
