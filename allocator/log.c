@@ -57,13 +57,14 @@ static int back(struct zr_log *log, struct zr_span *span, uint32_t start, uint32
     return rc < 0 ? -ENOSPC : 0;
 }
 
-// At the end, with its memory.
+// At the end, with its memory.  A log that has no span at all takes its first one also from a pool
+// that is at its limit: what is moved into it makes more room than it takes.
 static int make_room(struct zr_log *log, uint32_t bytes, bool may_use_spare)
 {
     struct zr_span *span = log->end;
 
     if (zr_log_room_bytes(log) < bytes) {
-        span = zr_pool_take_log_span(log->pool);
+        span = zr_pool_take_log_span(log->pool, !log->end && !log->spare);
         if (span) {
             replace_end(log, span);
         }
@@ -122,7 +123,7 @@ void zr_log_keep_spare(struct zr_log *log)
     if (log->spare) {
         return;
     }
-    log->spare = zr_pool_take_log_span(log->pool);
+    log->spare = zr_pool_take_log_span(log->pool, false);
     if (log->spare && back(log, log->spare, 0, ZR_SPAN_BYTES) < 0) {
         let_go(log, &log->spare);
     }

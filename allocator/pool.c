@@ -148,22 +148,22 @@ static bool has_whole_warm_span_locked(const struct zr_pool *pool)
                ZR_SPAN_ALL_PAGES;
 }
 
-enum want { WARM_FIRST, COLD_FIRST, WHOLE_WARM_ONLY };
+enum want { WARM_FIRST, COLD_FIRST, WHOLE_WARM_ONLY, AT_ANY_USE };
 
 // A free span for a class, whose lock is held.  NULL at the limit, or if there is none as wanted.
 static struct zr_span *get_free_span(struct zr_pool *pool, uint32_t class_nr, enum want want)
 {
-    const bool is_copy = want == COLD_FIRST;
+    const bool is_copy = want == COLD_FIRST || want == AT_ANY_USE;
     struct zr_span *span = NULL;
-    bool is_warm;
+    bool is_at_limit, is_warm;
 
     pthread_mutex_lock(&pool->span_lock);
     if (want == WHOLE_WARM_ONLY && !has_whole_warm_span_locked(pool)) {
         goto out;
     }
-    is_warm = pool->nr_warm_spans > 0 &&
-              (!is_copy || pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans);
-    if (!is_warm && (pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans ||
+    is_at_limit = pool->nr_used_spans + pool->nr_warm_spans >= pool->max_spans;
+    is_warm = pool->nr_warm_spans > 0 && (!is_copy || is_at_limit);
+    if (!is_warm && ((is_at_limit && want != AT_ANY_USE) ||
                      (cds_list_empty(&pool->cold) && add_spans_locked(pool) < 0))) {
         goto out;
     }
@@ -478,14 +478,14 @@ bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span, uint32_t cl
     return isolated;
 }
 
-struct zr_span *zr_pool_take_log_span(struct zr_pool *pool)
+struct zr_span *zr_pool_take_log_span(struct zr_pool *pool, bool at_any_use)
 {
     uint32_t class_nr = zr_size_class_log(&pool->classes);
     struct zr_pool_class *class = &pool->class[class_nr];
     struct zr_span *span;
 
     pthread_mutex_lock(&class->lock);
-    span = get_free_span(pool, class_nr, COLD_FIRST);
+    span = get_free_span(pool, class_nr, at_any_use ? AT_ANY_USE : COLD_FIRST);
     if (span) {
         atomic_store_explicit(&span->is_isolated, true, memory_order_relaxed);
         class->nr_spans++;

@@ -142,8 +142,8 @@ int zr_pool_open_spans_locked(struct zr_pool *pool, uint64_t end);
 bool zr_pool_try_isolate(struct zr_pool *pool, struct zr_span *span, uint32_t class_nr);
 
 // A free span, cold first, for a log: isolated, so that it stays while it is empty.  NULL at the
-// limit.
-struct zr_span *zr_pool_take_log_span(struct zr_pool *pool);
+// limit, unless at_any_use: then it may be one more.
+struct zr_span *zr_pool_take_log_span(struct zr_pool *pool, bool at_any_use);
 
 // Ends the isolation, by who began it: the span gives objects out again, or is free if it is empty.
 void zr_pool_put_back(struct zr_pool *pool, struct zr_span *span);

@@ -130,7 +130,7 @@ static void fill_and_take_span(void)
 {
     fill();
     zr_log_keep_spare(&server.demoter.log);
-    zr_pool_take_log_span(&server.pool);
+    zr_pool_take_log_span(&server.pool, false);
 }
 
 static void expect_all_after(void (*work)(void))
