@@ -153,11 +153,12 @@ int zs_mutex_trylock(pthread_mutex_t *real, const char *where)
     return 0;
 }
 
+// A log's first span may be one past the limit.
 static void check_spans(void)
 {
     const struct zr_pool *pool = zs_pool;
 
-    if (pool->nr_used_spans + pool->nr_warm_spans > pool->max_spans ||
+    if (pool->nr_used_spans + pool->nr_warm_spans > pool->max_spans + 1 ||
         pool->nr_transit_spans > pool->nr_used_spans) {
         zs_fail("spans: %lu used (%lu in transit), %lu warm, limit %lu", pool->nr_used_spans,
                 pool->nr_transit_spans, pool->nr_warm_spans, pool->max_spans);
