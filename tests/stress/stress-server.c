@@ -3,7 +3,7 @@
 //
 // The same hammering from outside: 64 connections with 16 requests in flight each against a real
 // nbdkit, two tenants and a pool that is too small for them, one with a limit of its own, which it
-// hits and does not pass, every byte explained, then SIGTERM in the middle of it.  After the first
+// hits and does not pass, every byte explained, then SIGTERM in the middle of it.  After a
 // round nobody asks for anything until pages are cold: what is read then comes out of groups, and
 // out of those it goes.
 #include "history.h"
@@ -25,8 +25,9 @@
 #define LIMITED "b:" DISK_BYTES ":16K"  // the second
 // Writers that race pass the limit by a little.  Without it, most rounds end with more than this.
 #define LIMITED_MOST_BYTES 32768
-#define COLD_SECONDS 20 // until pages are cold, on a slow machine
-#define COLD_ROUNDS 6   // one may leave no pages that are worth a group
+#define COLD_PAGES 8    // that are waited for
+#define COLD_SECONDS 20 // for so long at most
+#define COLD_ROUNDS 6 // one may leave no pages that are worth a group, or no room for their way out
 
 struct request {
     struct connection *connection;
@@ -163,14 +164,13 @@ static void expect_limited(void)
 
 // A page is cold when the ager has come by four times, each second; then it takes a group that is
 // worth it.
-static bool await_cold(void)
+static void await_cold(void)
 {
     uint64_t until_ns = history_now_ns() + COLD_SECONDS * UINT64_C(1000000000);
 
-    while (stats_now("cold_pages") == 0 && history_now_ns() < until_ns) {
+    while (stats_now("cold_pages") < COLD_PAGES && history_now_ns() < until_ns) {
         usleep(100000);
     }
-    return stats_now("cold_pages") > 0;
 }
 
 static void run(const char *compression, uint64_t seed, double seconds)
@@ -178,9 +178,8 @@ static void run(const char *compression, uint64_t seed, double seconds)
     uint64_t end_ns = history_now_ns() + (uint64_t)(seconds * 1e9);
     struct history_log logs[NR_CONNECTIONS];
     pthread_t threads[NR_CONNECTIONS];
-    uint64_t nr_ops = 0, nr_cold_reads, nr_promoted;
-    unsigned nr_waits = 0, i, j;
-    bool has_cold = false;
+    uint64_t nr_ops = 0, nr_cold_reads, nr_promoted = 0;
+    unsigned nr_rounds = 0, i, j;
 
     is_ending = false;
     nr_refused[0] = nr_refused[1] = 0;
@@ -200,11 +199,8 @@ static void run(const char *compression, uint64_t seed, double seconds)
         start_all(threads);
         join_all(threads);
         expect_limited();
-        if (!has_cold) {
-            has_cold = await_cold();
-            if (!has_cold && ++nr_waits == COLD_ROUNDS) {
-                FAIL("no page became cold: %s", stats_read());
-            }
+        if (nr_promoted == 0) {
+            await_cold();
         }
         for (i = 0; i < NR_CONNECTIONS; i++) {
             logs[i] = connections[i].log;
@@ -217,10 +213,13 @@ static void run(const char *compression, uint64_t seed, double seconds)
             connections[i].log = logs[i];
         }
         nr_ops += NR_CONNECTIONS * OPS_PER_ROUND;
-    } while (!has_cold || history_now_ns() < end_ns);
+        nr_promoted = stats_now("cold_promoted");
+        if (nr_promoted == 0 && ++nr_rounds == COLD_ROUNDS) {
+            FAIL("no page was read again while it was cold: %s", stats_read());
+        }
+    } while (nr_promoted == 0 || history_now_ns() < end_ns);
 
     nr_cold_reads = stats_now("cold_reads");
-    nr_promoted = stats_now("cold_promoted");
     is_ending = true;
     start_all(threads);
     usleep(200000);
@@ -236,7 +235,6 @@ static void run(const char *compression, uint64_t seed, double seconds)
            "limit, %" PRIu64 " were refused for want of memory; %" PRIu64
            " reads of cold pages, %" PRIu64 " promoted\n",
            compression, nr_ops, nr_refused[0], nr_refused[1], nr_cold_reads, nr_promoted);
-    EXPECT(nr_cold_reads > 0 && nr_promoted > 0);
     EXPECT(nr_refused[0] > 0 && nr_refused[1] > nr_refused[0]);
 }
 
