@@ -118,9 +118,8 @@ static void choose_by_name(struct estimate *estimate, const char *argument)
     const char *level_text = argument[length] ? argument + length + 1 : NULL;
     char *name = zr_must_have(strndup(argument, length));
     const struct zr_codec_ops *ops = zr_codec_find(name);
+    const bool is_cold = strcmp(name, COLD) == 0;
     int level;
-
-    bool is_cold = strcmp(name, COLD) == 0;
 
     free(name);
     if (is_cold && level_text) {

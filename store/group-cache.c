@@ -184,8 +184,8 @@ static int decompress(struct zr_group_entry *entry, const struct zr_group *group
     ZSTD_outBuffer out = {entry->pages, entry->nr_members * (size_t)ZR_PAGE_BYTES,
                           entry->pages_bytes};
 
-    // It was looked at when the entry took it on, but who goes on later reads it anew.
-    if (in.pos > 0 && !zr_group_is_sound(group, max_bytes)) {
+    // It was looked at when the entry took it on, but that may be long ago.
+    if (!zr_group_is_sound(group, max_bytes)) {
         return -EIO;
     }
     while (out.pos < wanted_bytes && entry->next_bytes > 0 &&

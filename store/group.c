@@ -55,7 +55,7 @@ static size_t compress(struct zr_group_maker *maker, unsigned nr)
         in.size = nr * (size_t)ZR_PAGE_BYTES;
         left = ZSTD_compressStream2(maker->compressor, &out, &in, ZSTD_e_end);
     }
-    return left == 0 ? out.pos : left; // there is room for the worst case
+    return left == 0 ? out.pos : SIZE_MAX; // an error: there is room for the worst case
 }
 
 int zr_group_maker_init(struct zr_group_maker *maker)

@@ -139,6 +139,21 @@ START_TEST(damage_after_the_first_half_was_read_is_eio_and_does_not_spread)
 }
 END_TEST
 
+START_TEST(damage_before_anything_was_decompressed_is_found_too)
+{
+    unsigned char page[PAGE_BYTES];
+
+    start(1);
+    ck_assert_int_eq(zr_group_cache_read(&cache, groups[0], MAX_GROUP_BYTES, SEED, 16, page), -EIO);
+    ck_assert_uint_eq(entry_of_first()->pages_bytes, 0);
+    ((unsigned char *)groups[0])[groups[0]->bytes / 3] ^= 0x40;
+    ck_assert_int_eq(zr_group_cache_read(&cache, groups[0], MAX_GROUP_BYTES, SEED, 1, page), -EIO);
+    groups[0]->bytes = 1u << 20; // nor is anything read behind it
+    ck_assert_int_eq(zr_group_cache_read(&cache, groups[0], MAX_GROUP_BYTES, SEED, 1, page), -EIO);
+    end(1);
+}
+END_TEST
+
 // With what one group left behind, another one is read.
 START_TEST(a_group_that_was_read_in_part_leaves_nothing_to_the_next_one)
 {
@@ -424,6 +439,7 @@ END_TEST
 UNIT_MAIN("group-cache", neighbours_of_a_page_that_was_read_are_hits,
           a_page_of_the_first_half_does_not_wait_for_the_second,
           damage_after_the_first_half_was_read_is_eio_and_does_not_spread,
+          damage_before_anything_was_decompressed_is_found_too,
           a_group_that_was_read_in_part_leaves_nothing_to_the_next_one,
           the_last_few_groups_are_kept_and_the_one_unused_for_longest_goes,
           another_group_in_the_same_place_is_another_group,
