@@ -75,15 +75,17 @@ void zr_span_add_owners(struct zr_span *span, uint32_t nr, uint32_t bytes)
 
 void zr_span_drop_owner(struct zr_span *span, uint32_t bytes)
 {
-    uint32_t live_bytes = zr_span_live_bytes(span);
+    uint32_t live_bytes = zr_span_live_bytes(span), nr_left;
 
     if (zr_span_is_empty(span)) {
         fprintf(stderr, "zramswap: an owner in a log span freed twice\n");
         abort();
     }
-    set_nr_used(span, zr_span_nr_used(span) - 1);
-    // A word whose length was damaged in memory must not end the server.
-    set_live_bytes(span, live_bytes > bytes ? live_bytes - bytes : 0);
+    nr_left = zr_span_nr_used(span) - 1;
+    set_nr_used(span, nr_left);
+    // A word whose length was damaged in memory must not end the server: each owner that is left
+    // has a byte at least.
+    set_live_bytes(span, live_bytes > bytes + nr_left ? live_bytes - bytes : nr_left);
 }
 
 // One above the highest object in use.
@@ -119,7 +121,8 @@ bool zr_span_is_valid(const struct zr_span *span)
     uint32_t index;
 
     if (zr_span_is_log(span)) {
-        return zr_span_live_bytes(span) <= (zr_span_is_empty(span) ? 0 : zr_span_fill_bytes(span));
+        return zr_span_is_empty(span) == (zr_span_live_bytes(span) == 0) &&
+               zr_span_live_bytes(span) <= zr_span_fill_bytes(span);
     }
     // Pages object by object: below the highest one may be some that a taker failed to back.
     for (index = 0; index < ZR_SPAN_WORDS * 64; index++) {
