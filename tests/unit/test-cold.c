@@ -184,6 +184,13 @@ static bool has_cleaned(void *unused)
     return server.demoter.nr_cleaned_spans > 0;
 }
 
+static void zero_every_other(void)
+{
+    for (uint64_t slot = 0; slot < DEVICE_PAGES; slot += 2) {
+        zero_both(slot * PAGE_BYTES, PAGE_BYTES);
+    }
+}
+
 START_TEST(after_the_seconds_pages_become_cold_by_themselves_and_spans_are_cleaned)
 {
     start_server(ZR_COLD_FIXED, 1);
@@ -194,9 +201,7 @@ START_TEST(after_the_seconds_pages_become_cold_by_themselves_and_spans_are_clean
     compare_both();
     ck_assert_uint_gt(server.groups.nr_misses, 0);
     ck_assert(unit_await(is_cache_wiped, NULL));
-    for (uint64_t slot = 0; slot < DEVICE_PAGES; slot += 2) {
-        zero_both(slot * PAGE_BYTES, PAGE_BYTES);
-    }
+    zero_every_other();
     ck_assert(unit_await(has_cleaned, NULL));
     compare_both();
     end_device();
@@ -228,9 +233,7 @@ START_TEST(off_means_that_what_is_cold_already_is_cleaned)
         zr_demoter_demote(&server.demoter, device, &slot, 0, &nr_stored);
     }
     ck_assert_uint_gt(nr_cold(), DEVICE_PAGES / 2);
-    for (slot = 0; slot < DEVICE_PAGES; slot += 2) {
-        zero_both(slot * PAGE_BYTES, PAGE_BYTES);
-    }
+    zero_every_other();
     ck_assert_int_eq(zr_server_start(&server), 0);
     ck_assert(unit_await(has_cleaned, NULL));
     compare_both();
@@ -244,9 +247,7 @@ START_TEST(walks_that_follow_at_once_leave_time_to_clean)
     server.cold.interval_s = 0;
     ck_assert_int_eq(zr_server_start(&server), 0);
     ck_assert(unit_await(are_nearly_all_cold, NULL));
-    for (uint64_t slot = 0; slot < DEVICE_PAGES; slot += 2) {
-        zero_both(slot * PAGE_BYTES, PAGE_BYTES);
-    }
+    zero_every_other();
     ck_assert(unit_await(has_cleaned, NULL));
     compare_both();
     end_device();
