@@ -250,6 +250,24 @@ START_TEST(an_owner_too_many_aborts_and_one_with_too_large_a_share_does_not)
 }
 END_TEST
 
+START_TEST(what_is_counted_of_a_span_is_never_less_than_its_owners)
+{
+    uint64_t owners[2], damaged;
+
+    start_log(MiB);
+    ck_assert_int_eq(try_append(200, 2, 1, false, owners), 0);
+    damaged = zr_handle_make(offset_of(owners[0]), 200).bits; // as if all were its
+    free_all(&damaged, 1);
+    ck_assert_uint_eq(zr_span_nr_used(span_of(owners[1])), 1);
+    ck_assert_uint_eq(zr_span_live_bytes(span_of(owners[1])), 1);
+    ck_assert(zr_pool_is_valid(&pool));
+    free_all(&owners[1], 1);
+    zr_log_fini(&logged);
+    ck_assert_uint_eq(nr_used_spans(), 0);
+    zr_pool_fini(&pool);
+}
+END_TEST
+
 START_TEST(the_span_at_the_end_stays_though_it_is_empty)
 {
     uint64_t handle, again;
@@ -567,6 +585,7 @@ UNIT_MAIN("log", a_new_log_has_no_span_and_no_room,
           memory_is_taken_as_far_as_the_span_is_filled,
           owners_go_in_any_order_and_the_span_with_the_last,
           an_owner_too_many_aborts_and_one_with_too_large_a_share_does_not,
+          what_is_counted_of_a_span_is_never_less_than_its_owners,
           the_span_at_the_end_stays_though_it_is_empty, a_log_that_ends_leaves_what_was_appended,
           waste_is_what_owners_that_are_gone_had,
           a_kept_span_is_not_kept_any_more_when_it_is_used_anew,
